@@ -1,0 +1,44 @@
+//! What travels with a request from the edge to the model and back.
+
+use crate::{KeyId, RequestId, TenantId};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// Who waits for the answer. Interactive is never queued behind batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// A person or a program waits.
+    #[default]
+    Interactive,
+    /// Nobody waits for this one answer.
+    Batch,
+}
+
+impl Class {
+    /// The label in metrics and headers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+/// Made once at the edge, passed by reference everywhere.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    /// Echoed as `x-request-id`.
+    pub request_id: RequestId,
+    /// For whom the work is done.
+    pub tenant: TenantId,
+    /// The key that asked, if a key did.
+    pub key: Option<KeyId>,
+    /// Who waits.
+    pub class: Class,
+    /// W3C `traceparent` to hand on.
+    pub traceparent: Option<String>,
+    /// After this nobody wants the answer any more.
+    pub deadline: Option<Instant>,
+}

@@ -1,0 +1,78 @@
+//! Identifiers: a prefix that says what it names and a time-ordered random part (UUID version 7, hex).
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// A new identifier, later ones sorting after earlier ones.
+            #[must_use]
+            pub fn generate() -> Self {
+                Self(format!(concat!($prefix, "{}"), Uuid::now_v7().simple()))
+            }
+
+            /// An identifier as somebody gave it; whether it names anything is for the store to say.
+            pub fn from_string(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text of it.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// A customer of the platform; owns keys, files and batches.
+    TenantId, "tenant_"
+);
+id!(
+    /// An API key (its public name, never its secret).
+    KeyId, "key_"
+);
+id!(
+    /// An uploaded or produced file.
+    FileId, "file-"
+);
+id!(
+    /// A batch.
+    BatchId, "batch_"
+);
+id!(
+    /// A shard of a batch.
+    ShardId, "shard_"
+);
+id!(
+    /// One request, as in `x-request-id`.
+    RequestId, "req_"
+);
+id!(
+    /// One worker process. Made anew at each start: a reused host name must not make a dead worker look alive.
+    WorkerId, "worker_"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_id_carries_its_prefix() {
+        assert!(FileId::generate().as_str().starts_with("file-"));
+    }
+}

@@ -1,0 +1,20 @@
+//! The words and rules of Tandem, free of I/O: identifiers, the batch state machine, usage, money,
+//! the context of a request and the one error that crosses crates. Nothing here may know HTTP, SQL or a clock.
+
+mod batch;
+mod bitmap;
+mod context;
+mod error;
+mod id;
+mod money;
+mod pointer;
+mod usage;
+
+pub use batch::{BatchStatus, Endpoint, LineCounts, ShardStatus, completion_window_secs};
+pub use bitmap::Bitmap;
+pub use context::{Class, RequestContext};
+pub use error::{Error, Kind, Result};
+pub use id::{BatchId, FileId, KeyId, RequestId, ShardId, TenantId, WorkerId};
+pub use money::Money;
+pub use pointer::{Pointer, PointerKind};
+pub use usage::Usage;
