@@ -1,13 +1,42 @@
-# The one entry to everything. `make help` lists the targets.
+# The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check
+.PHONY: help run test test-rust test-sdk check bench migrate clean
+
+CARGO ?= cargo
+VENV := .venv
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-check: ## formatting and lints
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+run: ## build and start everything in one process (UPSTREAM=http://host:port/v1 names a model server)
+	$(CARGO) run --release --locked --bin tandem -- up $(if $(UPSTREAM),--upstream $(UPSTREAM))
 
-test: ## every test
-	cargo test --workspace --locked
+check: ## formatting, lints, documentation, dependency rules
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+	scripts/deny.sh
+
+test: test-sdk test-rust ## every test; starts PostgreSQL when none is running
+
+test-rust:
+	$(CARGO) build --workspace --bins --locked
+	scripts/with-postgres.sh $(CARGO) test --workspace --locked --no-fail-fast
+
+test-sdk: $(VENV)/ready
+	$(CARGO) build --bin tandem --locked
+	$(VENV)/bin/pytest -q tests/sdk
+
+$(VENV)/ready: tests/sdk/requirements.txt
+	scripts/venv.sh $(VENV) tests/sdk/requirements.txt
+	touch $@
+
+bench: ## what the gateway adds to a request, against the simulator
+	$(CARGO) run --release --locked --bin tandem -- bench
+
+migrate: ## bring the database of tandem.toml to this version
+	$(CARGO) run --release --locked --bin tandem -- migrate up
+
+clean: ## remove what was built and the embedded data
+	$(CARGO) clean
+	rm -rf data $(VENV)

@@ -1,0 +1,125 @@
+//! `tandem batch`: submit, watch, cancel and download, through the public API.
+
+use crate::{
+    api::Api,
+    cli::{BatchAction, BatchArgs},
+};
+use anyhow::Context;
+use futures::StreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::{
+    Body, Method,
+    multipart::{Form, Part},
+};
+use serde_json::{Value, json};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+use tokio::{fs::File, io::AsyncWriteExt};
+use tokio_util::io::ReaderStream;
+
+const POLL: Duration = Duration::from_millis(500);
+
+pub(crate) async fn run(args: BatchArgs) -> anyhow::Result<ExitCode> {
+    let api = Api::new(&args.api)?;
+    match args.action {
+        BatchAction::Submit { file, endpoint, window, watch, json } => {
+            let batch = submit(&api, &file, &endpoint, &window).await?;
+            if watch {
+                return follow(&api, text(&batch, "id"), json).await;
+            }
+            print_batch(&batch, json);
+        }
+        BatchAction::Watch { id, json } => return follow(&api, &id, json).await,
+        BatchAction::Cancel { id, json } => {
+            let batch = api.json(api.request(Method::POST, &format!("/v1/batches/{id}/cancel"))).await?;
+            print_batch(&batch, json);
+        }
+        BatchAction::Download { id, output } => download(&api, &id, &output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn submit(api: &Api, path: &Path, endpoint: &str, window: &str) -> anyhow::Result<Value> {
+    let file = File::open(path).await.with_context(|| format!("can't read {}", path.display()))?;
+    let bytes = file.metadata().await?.len();
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let part = Part::stream_with_length(Body::wrap_stream(ReaderStream::new(file)), bytes).file_name(name);
+    let form = Form::new().text("purpose", "batch").part("file", part);
+    let uploaded = api.json(api.request(Method::POST, "/v1/files").multipart(form)).await?;
+    let create = json!({"input_file_id": text(&uploaded, "id"), "endpoint": endpoint, "completion_window": window});
+    api.json(api.request(Method::POST, "/v1/batches").json(&create)).await
+}
+
+/// Polls to the end. Exit code 0 means `completed`.
+async fn follow(api: &Api, id: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    bar.set_style(ProgressStyle::with_template("{msg:12} {bar:40} {pos}/{len} lines  {per_sec}  ETA {eta}")?);
+    loop {
+        let batch = api.json(api.request(Method::GET, &format!("/v1/batches/{id}"))).await?;
+        let counts = |key: &str| batch["request_counts"][key].as_u64().unwrap_or(0);
+        bar.set_length(counts("total"));
+        bar.set_position(counts("completed") + counts("failed"));
+        let status = text(&batch, "status");
+        bar.set_message(status.to_owned());
+        if ["completed", "failed", "expired", "cancelled"].contains(&status) {
+            bar.finish();
+            print_batch(&batch, json);
+            return Ok(if status == "completed" { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn download(api: &Api, id: &str, output: &Path) -> anyhow::Result<()> {
+    let batch = api.json(api.request(Method::GET, &format!("/v1/batches/{id}"))).await?;
+    let mut errors = output.as_os_str().to_owned();
+    errors.push(".errors");
+    let files = [("output_file_id", output.to_owned()), ("error_file_id", PathBuf::from(errors))];
+    for (key, path) in files {
+        if let Some(file) = batch[key].as_str() {
+            save(api, file, &path).await?;
+            println!("{}", path.display());
+        }
+    }
+    if batch["output_file_id"].is_null() && batch["error_file_id"].is_null() {
+        println!("{id} is {} and has no files.", text(&batch, "status"));
+    }
+    Ok(())
+}
+
+async fn save(api: &Api, file: &str, path: &Path) -> anyhow::Result<()> {
+    let response = api.send(api.request(Method::GET, &format!("/v1/files/{file}/content"))).await?;
+    let mut target = File::create(path).await.with_context(|| format!("can't write {}", path.display()))?;
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        target.write_all(&chunk?).await?;
+    }
+    target.flush().await?;
+    Ok(())
+}
+
+fn print_batch(batch: &Value, json: bool) {
+    if json {
+        println!("{batch}");
+        return;
+    }
+    let counts = &batch["request_counts"];
+    println!(
+        "{}  {}  {} completed, {} failed of {}",
+        text(batch, "id"),
+        text(batch, "status"),
+        counts["completed"],
+        counts["failed"],
+        counts["total"]
+    );
+    for error in batch["errors"]["data"].as_array().into_iter().flatten().take(10) {
+        println!("  line {}: {} ({})", error["line"], text(error, "message"), text(error, "code"));
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}

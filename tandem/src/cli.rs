@@ -1,0 +1,160 @@
+//! The command line: every command, flag and help text.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Tandem: one OpenAI-compatible API over your own and managed models, with batches on the same GPUs.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+pub(crate) struct Cli {
+    /// Settings file; `tandem.toml` in the current folder is read when there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start everything in this process: API, orchestrator, worker, embedded database and queue.
+    Up(UpArgs),
+    /// Bring the database to this version.
+    Migrate(MigrateArgs),
+    /// API keys.
+    Keys(KeysArgs),
+    /// Batches, over the HTTP API.
+    Batch(BatchArgs),
+    /// Measure what the gateway adds: the same load through it and directly to the model server.
+    Bench(BenchArgs),
+    /// Check settings, database, blobs and model servers, and say what to do.
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// An OpenAI-compatible server, such as http://127.0.0.1:8000/v1. Its models are served under their own names.
+    #[arg(long, env = "TANDEM_UPSTREAM", value_name = "URL")]
+    pub(crate) upstream: Option<String>,
+    /// The environment variable that holds the key of that server.
+    #[arg(long, default_value = "OPENAI_API_KEY", value_name = "NAME")]
+    pub(crate) upstream_key_env: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    #[command(subcommand)]
+    pub(crate) action: MigrateAction,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum MigrateAction {
+    /// List the migrations and when each was applied.
+    Status,
+    /// Apply what is missing; safe to run from many places at once.
+    Up,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    pub(crate) action: KeysAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysAction {
+    /// Make a key; its secret is shown once.
+    Create {
+        /// What the key is for.
+        name: String,
+        /// The tenant it acts for; made when it does not exist.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Let it use the admin API.
+        #[arg(long)]
+        admin: bool,
+    },
+    /// List the keys, without their secrets.
+    List,
+    /// Refuse a key from now on.
+    Revoke {
+        /// The key's id, as `list` shows it.
+        id: String,
+    },
+}
+
+/// Where the API is and who asks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ApiArgs {
+    /// Base URL of the API.
+    #[arg(long, env = "TANDEM_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", global = true)]
+    pub(crate) url: String,
+    /// API key.
+    #[arg(long, env = "TANDEM_API_KEY", hide_env_values = true, default_value = "", value_name = "KEY", global = true)]
+    pub(crate) key: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BatchArgs {
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+    #[command(subcommand)]
+    pub(crate) action: BatchAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BatchAction {
+    /// Upload a JSONL file and start a batch.
+    Submit {
+        /// The input, one request a line.
+        file: PathBuf,
+        /// The API every line calls.
+        #[arg(long, default_value = "/v1/chat/completions")]
+        endpoint: String,
+        /// How long the batch may take: 1h to 7d.
+        #[arg(long, default_value = "24h")]
+        window: String,
+        /// Stay until it ends.
+        #[arg(long)]
+        watch: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Follow a batch to its end.
+    Watch {
+        /// Batch id.
+        id: String,
+        /// Print the final object as JSON and no progress bar.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Cancel a batch.
+    Cancel {
+        /// Batch id.
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the output of a batch to a file, and its errors beside it.
+    Download {
+        /// Batch id.
+        id: String,
+        /// Output path; errors go to the same name with `.errors` appended.
+        #[arg(long, short)]
+        output: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Requests per leg.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) requests: usize,
+    /// Requests at a time.
+    #[arg(long, default_value_t = 32)]
+    pub(crate) concurrency: usize,
+    /// Interleaved rounds; the median of the rounds is printed.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: usize,
+}

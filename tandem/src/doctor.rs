@@ -1,0 +1,49 @@
+//! `tandem doctor`: one line per dependency, each with what to do when it is bad.
+
+use crate::{migrate, settings::Settings, up::models};
+use std::process::ExitCode;
+use store::Blobs;
+
+pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let checks = [
+        ("settings", Ok("read, every key known".to_owned())),
+        ("database", database(settings).await),
+        ("blobs", blobs(settings).await),
+        ("models", models(settings).await),
+    ];
+    let mut healthy = true;
+    for (name, outcome) in checks {
+        match outcome {
+            Ok(text) => println!("ok    {name:<9} {text}"),
+            Err(error) => {
+                healthy = false;
+                println!("FAIL  {name:<9} {error:#}");
+            }
+        }
+    }
+    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn database(settings: &Settings) -> anyhow::Result<String> {
+    let store = migrate::open(settings).await?;
+    store.ping().await?;
+    let pending = store.migration_status().await?.iter().filter(|migration| migration.applied_at.is_none()).count();
+    Ok(match pending {
+        0 => "answers, schema up to date".to_owned(),
+        pending => format!("answers; {pending} migrations pending: run `tandem migrate up`"),
+    })
+}
+
+async fn blobs(settings: &Settings) -> anyhow::Result<String> {
+    Blobs::open(&settings.data.blobs())?.ping().await?;
+    Ok(format!("{} can be written and read", settings.data.blobs()))
+}
+
+async fn models(settings: &Settings) -> anyhow::Result<String> {
+    if !settings.models.file.exists() {
+        return Ok(format!("no {}: `up` serves the built-in simulator, or --upstream URL", settings.models.file.display()));
+    }
+    let problems = models::read(settings)?.probe().await;
+    anyhow::ensure!(problems.is_empty(), "{}", problems.join("; "));
+    Ok("every deployment answers and lists its model".to_owned())
+}

@@ -1,0 +1,49 @@
+"""One `tandem up` on a fresh data folder for the whole session, as a new user starts it."""
+
+import os
+import pathlib
+import re
+import socket
+import subprocess
+
+import openai
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "tandem"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tandem")
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TANDEM__HTTP__BIND": f"127.0.0.1:{port}",
+        "TANDEM__ADMIN__BIND": "127.0.0.1:0",
+    }
+    process = subprocess.Popen(
+        [BINARY, "up"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=open(folder / "log", "w")
+    )
+    banner = []
+    for line in process.stdout:
+        banner.append(line)
+        if line.startswith("  curl"):
+            break
+    text = "".join(banner)
+    key = re.search(r"tdm_\S+", text)
+    assert key, text + (folder / "log").read_text()
+    yield {"url": f"http://127.0.0.1:{port}", "key": key.group(), "banner": text}
+    process.terminate()
+    assert process.wait(timeout=20) == 0
+
+
+@pytest.fixture
+def client(server):
+    return openai.OpenAI(base_url=server["url"] + "/v1", api_key=server["key"], max_retries=0)
