@@ -1,1 +1,211 @@
-//! e2e
+//! A site to test: a simulator in this process, which survives everything and counts, and real `tandem up` processes that
+//! may be killed at any moment, on SQLite or PostgreSQL.
+
+use serde_json::{Value, json};
+use simulator::{Simulator, SimulatorSettings};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::Store;
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// Where a site keeps its state.
+#[derive(Debug, Clone, Copy)]
+pub enum Database {
+    /// A file in the site's folder.
+    Sqlite,
+    /// A database of its own on the server that `DATABASE_URL` names.
+    Postgres,
+}
+
+/// State, models and a key; processes come and go.
+pub struct Site {
+    folder: TempDir,
+    database_url: String,
+    upstream: String,
+    /// The model server's own count of what it was asked.
+    pub simulator: Arc<Simulator>,
+    /// An API key of the site.
+    pub key: String,
+    http: reqwest::Client,
+    simulator_stop: CancellationToken,
+    _simulator: JoinHandle<()>,
+}
+
+/// One `tandem up` process, killed with its guard.
+pub struct Process {
+    child: Child,
+    /// Base URL of its API.
+    pub url: String,
+}
+
+impl Site {
+    /// A fresh site whose model takes `tokens_per_sec` for each sequence.
+    pub async fn new(database: Database, tokens_per_sec: f64) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database_url = match database {
+            Database::Sqlite => format!("sqlite://{}", folder.path().join("tandem.db").display()),
+            Database::Postgres => fresh_database().await,
+        };
+        let store = Store::open(&database_url).await.expect("the database opens");
+        store.migrate().await.expect("the database migrates");
+        let tenant = store.ensure_tenant("acme").await.expect("a tenant");
+        let (_, key) = store.create_key(&tenant.id, "test", false).await.expect("a key");
+
+        let settings = SimulatorSettings { decode_tokens_per_sec: tokens_per_sec, ..SimulatorSettings::default() };
+        let simulator = Simulator::new(settings);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let upstream = format!("http://{}/v1", listener.local_addr().expect("an address"));
+        let simulator_stop = CancellationToken::new();
+        let _simulator = tokio::spawn(simulator::serve(listener, simulator.clone(), simulator_stop.clone()));
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(20))
+            .build()
+            .expect("an HTTP client");
+        Self { folder, database_url, upstream, simulator, key, http, simulator_stop, _simulator }
+    }
+
+    /// Starts a process and waits until it serves.
+    pub async fn start(&self) -> Process {
+        let address = free_address().await;
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))
+            .expect("a log file");
+        let child = Command::new(binary())
+            .args(["up", "--upstream", &self.upstream])
+            .current_dir(self.folder.path())
+            .env("TANDEM__HTTP__BIND", address.to_string())
+            .env("TANDEM__ADMIN__BIND", "127.0.0.1:0")
+            .env("TANDEM__DATA__DIR", self.folder.path())
+            .env("TANDEM__DATA__DATABASE_URL", if self.database_url.starts_with("sqlite") { "" } else { &self.database_url })
+            .env("TANDEM__WORKER__LEASE_MS", "2000")
+            .env("TANDEM__WORKER__HEARTBEAT_MS", "300")
+            .env("TANDEM__WORKER__SWEEP_MS", "300")
+            .env("TANDEM__WORKER__POLL_MS", "300")
+            .env("TANDEM__WORKER__FLUSH_MS", "300")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("tandem starts; `cargo build --bins` makes it");
+        let process = Process { child, url: format!("http://{address}") };
+        let ready = async || self.try_get(&process, "/v1/models").await.is_some();
+        assert!(eventually(Duration::from_secs(30), ready).await, "tandem does not serve:\n{}", self.log());
+        process
+    }
+
+    /// What the processes logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// GET as JSON; `None` when there is no answer or no success.
+    pub async fn try_get(&self, process: &Process, path: &str) -> Option<Value> {
+        let response = self.http.get(format!("{}{path}", process.url)).bearer_auth(&self.key).send().await.ok()?;
+        response.error_for_status().ok()?.json().await.ok()
+    }
+
+    /// Uploads `content` and starts a batch of chat completions.
+    pub async fn submit(&self, process: &Process, content: String) -> String {
+        let part = reqwest::multipart::Part::bytes(content.into_bytes()).file_name("input.jsonl");
+        let form = reqwest::multipart::Form::new().text("purpose", "batch").part("file", part);
+        let file = self.post(process, "/v1/files", |request| request.multipart(form)).await;
+        let create = json!({"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"});
+        let batch = self.post(process, "/v1/batches", |request| request.json(&create)).await;
+        batch["id"].as_str().expect("a batch id").to_owned()
+    }
+
+    async fn post(
+        &self,
+        process: &Process,
+        path: &str,
+        body: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Value {
+        let request = body(self.http.post(format!("{}{path}", process.url)).bearer_auth(&self.key));
+        let response = request.send().await.expect("an answer");
+        let status = response.status();
+        let answer = response.text().await.expect("a body");
+        assert!(status.is_success(), "{path}: {status} {answer}");
+        serde_json::from_str(&answer).expect("JSON")
+    }
+
+    /// The content of a file, as text.
+    pub async fn content(&self, process: &Process, file: &str) -> String {
+        let url = format!("{}/v1/files/{file}/content", process.url);
+        let response = self.http.get(url).bearer_auth(&self.key).send().await.expect("an answer");
+        response.error_for_status().expect("the file").text().await.expect("its text")
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.simulator_stop.cancel();
+    }
+}
+
+impl Process {
+    /// SIGKILL, as the kernel does it to a process out of memory.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the process can be killed");
+        self.child.wait().expect("the process ends");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already gone is fine: the guard only makes sure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `count` chat lines with custom ids `line-0`, `line-1`, and so on.
+#[must_use]
+pub fn chat_lines(count: usize, max_tokens: u32) -> String {
+    let line = |n: usize| {
+        let body = json!({"model": "tandem-sim", "max_tokens": max_tokens, "messages": [{"role": "user", "content": format!("Question {n}")}]});
+        json!({"custom_id": format!("line-{n}"), "method": "POST", "url": "/v1/chat/completions", "body": body}).to_string() + "\n"
+    };
+    (0..count).map(line).collect()
+}
+
+/// Polls a condition until it holds; false when it never did. The limit only ends a hung test.
+pub async fn eventually(limit: Duration, mut condition: impl AsyncFnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < limit {
+        if condition().await {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
+}
+
+/// The `tandem` binary beside the test binaries.
+fn binary() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test");
+    test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join("tandem")
+}
+
+async fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("its address")
+}
+
+async fn fresh_database() -> String {
+    #[expect(clippy::disallowed_methods, reason = "the test runner names the server to use")]
+    let server = std::env::var("DATABASE_URL").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
+    let name = format!("tandem_e2e_{}", domain::RequestId::generate().as_str().trim_start_matches("req_"));
+    let made = Command::new("psql").args([&server, "-qc", &format!("create database {name}")]).status();
+    assert!(made.is_ok_and(|status| status.success()), "no PostgreSQL at {server}; `make test` starts one");
+    let base = server.rsplit_once('/').map_or(server.as_str(), |(base, _)| base);
+    format!("{base}/{name}")
+}

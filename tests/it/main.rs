@@ -1,0 +1,3 @@
+//! Scenarios on real processes.
+
+mod kill;
