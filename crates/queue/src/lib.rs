@@ -1,1 +1,44 @@
-//! queue
+//! The doorbell: tells workers that a row in the database is worth a look. It carries pointers and never truth, so a
+//! pointer may be lost, doubled or reordered; the database decides. Nothing here may know what a pointer leads to.
+
+pub mod chaos;
+pub mod conformance;
+mod delivery;
+mod embedded;
+
+pub use delivery::{Delivery, Verdict};
+pub use embedded::Embedded;
+
+use async_trait::async_trait;
+use domain::{Pointer, Result};
+use futures::stream::BoxStream;
+
+/// A way to wake workers. At least once, unordered; loss is harmless because workers also poll and the sweep re-rings.
+#[async_trait]
+pub trait Doorbell: Send + Sync {
+    /// Hands over pointers. Returns once they are as durable as this doorbell makes them.
+    ///
+    /// # Errors
+    /// When the doorbell is out of order; the rows still say what there is to do.
+    async fn ring(&self, pointers: &[Pointer]) -> Result<()>;
+
+    /// Hears pointers. Never holds more than `slots` unsettled deliveries, and fetches only when polled: a delivery that
+    /// waits in a buffer would be offered to somebody else meanwhile. The stream ends when the doorbell breaks down;
+    /// listen again.
+    ///
+    /// # Errors
+    /// When the doorbell is out of order.
+    async fn listen(&self, slots: usize) -> Result<BoxStream<'static, Delivery>>;
+
+    /// How many pointers wait, if the doorbell knows. For metrics and scaling only.
+    ///
+    /// # Errors
+    /// When the doorbell is out of order.
+    async fn depth(&self) -> Result<Option<u64>>;
+
+    /// Whether a ring would be heard.
+    ///
+    /// # Errors
+    /// When it would not.
+    async fn health(&self) -> Result<()>;
+}
