@@ -1,0 +1,244 @@
+//! Server-sent events, incrementally: however the bytes are split, the same events come out. Memory is bounded.
+
+use bytes::Bytes;
+use std::{fmt, mem};
+
+/// One event with data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The `event:` field, if it had one.
+    pub event: Option<String>,
+    /// The `data:` lines, joined by newlines.
+    pub data: String,
+}
+
+/// The sender wrote an event that is larger than allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SseError {
+    /// The limit.
+    pub max_event_bytes: usize,
+}
+
+impl fmt::Display for SseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a server-sent event is larger than {} bytes", self.max_event_bytes)
+    }
+}
+
+impl std::error::Error for SseError {}
+
+/// Reads events from bytes as they come.
+#[derive(Debug)]
+pub struct Decoder {
+    max_event_bytes: usize,
+    line: Vec<u8>,
+    event: Option<String>,
+    data: Option<String>,
+    fresh: bool,
+    size: usize,
+    started: bool,
+    after_cr: bool,
+    boundary: usize,
+}
+
+impl Decoder {
+    /// A decoder that refuses events of more than `max_event_bytes`.
+    #[must_use]
+    pub fn new(max_event_bytes: usize) -> Self {
+        Self {
+            max_event_bytes,
+            line: Vec::new(),
+            event: None,
+            data: None,
+            fresh: true,
+            size: 0,
+            started: false,
+            after_cr: false,
+            boundary: 0,
+        }
+    }
+
+    /// Takes the next bytes and gives the events they complete.
+    ///
+    /// # Errors
+    /// When an event grows beyond the limit.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Event>, SseError> {
+        let mut events = Vec::new();
+        let mut at = 0;
+        self.boundary = 0;
+        if self.after_cr && !bytes.is_empty() {
+            self.after_cr = false;
+            at = usize::from(bytes[0] == b'\n');
+            self.mark(at);
+        }
+        while at < bytes.len() {
+            let Some(length) = memchr::memchr2(b'\n', b'\r', &bytes[at..]) else {
+                self.grow(&bytes[at..])?;
+                break;
+            };
+            self.grow(&bytes[at..at + length])?;
+            at += length + 1;
+            if bytes[at - 1] == b'\r' {
+                match bytes.get(at) {
+                    Some(b'\n') => at += 1,
+                    Some(_) => {}
+                    None => self.after_cr = true,
+                }
+            }
+            events.extend(self.end_line());
+            self.mark(at);
+        }
+        Ok(events)
+    }
+
+    /// Whether an event has begun and not ended.
+    #[must_use]
+    pub fn has_partial(&self) -> bool {
+        !self.fresh || !self.line.is_empty()
+    }
+
+    /// How many bytes of the last feed belong to events that have ended; the rest belongs to a partial one.
+    #[must_use]
+    pub fn boundary(&self) -> usize {
+        self.boundary
+    }
+
+    fn mark(&mut self, at: usize) {
+        if !self.has_partial() {
+            self.boundary = at;
+        }
+    }
+
+    fn grow(&mut self, bytes: &[u8]) -> Result<(), SseError> {
+        self.size += bytes.len();
+        if self.size > self.max_event_bytes {
+            return Err(SseError { max_event_bytes: self.max_event_bytes });
+        }
+        self.line.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end_line(&mut self) -> Option<Event> {
+        let mut line = mem::take(&mut self.line);
+        if !mem::replace(&mut self.started, true) && line.starts_with(b"\xef\xbb\xbf") {
+            line.drain(..3);
+        }
+        if line.is_empty() {
+            self.fresh = true;
+            self.size = 0;
+            let event = self.event.take();
+            return self.data.take().map(|data| Event { event, data });
+        }
+        self.fresh = false;
+        self.read_field(&String::from_utf8_lossy(&line));
+        // The next line uses the same memory.
+        line.clear();
+        self.line = line;
+        None
+    }
+
+    fn read_field(&mut self, line: &str) {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "data" => match &mut self.data {
+                Some(data) => {
+                    data.push('\n');
+                    data.push_str(value);
+                }
+                None => self.data = Some(value.to_owned()),
+            },
+            "event" => self.event = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+}
+
+/// One event that carries `json`, which must be on one line.
+#[must_use]
+pub fn encode_data(json: &str) -> Bytes {
+    debug_assert!(!json.contains(['\n', '\r']), "data with a line break would become another field");
+    Bytes::from(format!("data: {json}\n\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decode(parts: &[&[u8]]) -> Vec<Event> {
+        let mut decoder = Decoder::new(1 << 20);
+        parts.iter().flat_map(|part| decoder.feed(part).unwrap()).collect()
+    }
+
+    fn data(text: &str) -> Event {
+        Event { event: None, data: text.into() }
+    }
+
+    #[test]
+    fn every_line_ending_is_read() {
+        for text in ["data: a\n\ndata:b\n\n", "data: a\r\n\r\ndata:b\r\n\r\n", "data: a\r\rdata:b\r\r"] {
+            assert_eq!(decode(&[text.as_bytes()]), [data("a"), data("b")], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_comments_and_several_lines_are_read() {
+        let events = decode(&["\u{feff}event: x\ndata: a\ndata:  b\n: ping\nid: 7\n\n: ping\n\ndata\n\n".as_bytes()]);
+
+        assert_eq!(events, [Event { event: Some("x".into()), data: "a\n b".into() }, data("")]);
+    }
+
+    #[test]
+    fn an_unfinished_event_is_partial_and_never_given() {
+        let mut decoder = Decoder::new(100);
+
+        let events = decoder.feed(b"data: a\n\ndata: b\n").unwrap();
+
+        assert_eq!(events, [data("a")]);
+        assert_eq!(decoder.boundary(), 9);
+        assert!(decoder.has_partial());
+        decoder.feed(b"\n").unwrap();
+        assert!(!decoder.has_partial());
+    }
+
+    #[test]
+    fn an_endless_event_is_refused() {
+        let mut decoder = Decoder::new(10);
+
+        assert!(decoder.feed(b"data: a\n\ndata: b\n\n").is_ok());
+        assert!(decoder.feed(b"data: 1\ndata: 2\n").is_err());
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        assert_eq!(decode(&[&encode_data("{}")]), [data("{}")]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_events_and_boundaries(
+            text in "(data|event|: x|:|a|é|\u{feff}|\r|\n|\r\n|\n\n){0,40}",
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ) {
+            let bytes = text.as_bytes();
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).chain([0, bytes.len()]).collect();
+            cuts.sort_unstable();
+            let mut whole = Decoder::new(1 << 20);
+            let expected = whole.feed(bytes).unwrap();
+
+            let mut decoder = Decoder::new(1 << 20);
+            let (mut events, mut boundary) = (Vec::new(), 0);
+            for cut in cuts.windows(2) {
+                events.extend(decoder.feed(&bytes[cut[0]..cut[1]]).unwrap());
+                if decoder.boundary() > 0 {
+                    boundary = cut[0] + decoder.boundary();
+                }
+            }
+
+            prop_assert_eq!(events, expected);
+            prop_assert_eq!(boundary, whole.boundary());
+            prop_assert_eq!(decoder.has_partial(), whole.has_partial());
+        }
+    }
+}
