@@ -1,6 +1,8 @@
 //! JSON Lines, incrementally: however the bytes are split, the same lines come out. Memory is bounded by the longest
 //! line allowed.
 
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// One line that is not blank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line<'a> {
@@ -67,13 +69,11 @@ impl LineScanner {
 
     fn hold(&mut self, bytes: &[u8]) {
         // Room for the mark and the carriage return, which do not count.
-        let allowed = self.max_line + 4;
-        if self.overflowed || self.held.len() + bytes.len() > allowed {
-            self.overflowed = true;
-            self.held.clear();
-        } else {
-            self.held.extend_from_slice(bytes);
-        }
+        let allowed = self.max_line + MARK.len() + 1;
+        self.overflowed |= self.held.len() + bytes.len() > allowed;
+        // Of a line too long only so much is kept that a mark before it is still seen.
+        let room = if self.overflowed { MARK.len().saturating_sub(self.held.len()) } else { bytes.len() };
+        self.held.extend_from_slice(&bytes[..room.min(bytes.len())]);
     }
 
     fn end_line(&mut self, rest: &[u8], on_line: &mut impl FnMut(Result<Line<'_>, TooLong>)) {
@@ -89,7 +89,7 @@ impl LineScanner {
     }
 
     fn give(&self, line: &[u8], on_line: &mut impl FnMut(Result<Line<'_>, TooLong>)) {
-        let mark = usize::from(self.number == 1 && line.starts_with(b"\xef\xbb\xbf")) * 3;
+        let mark = usize::from(self.number == 1 && line.starts_with(MARK)) * MARK.len();
         let bytes = trim_cr(&line[mark..]);
         let (number, offset) = (self.number, self.line_start + mark as u64);
         if self.overflowed || bytes.len() > self.max_line {
