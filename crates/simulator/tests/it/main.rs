@@ -1,0 +1,7 @@
+//! The simulator over real sockets.
+
+mod answers;
+mod errors;
+mod faults;
+mod harness;
+mod queueing;
