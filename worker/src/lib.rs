@@ -1,1 +1,85 @@
-//! worker
+//! The batch engine: hears of work, claims it, answers its lines through a model backend, checkpoints what is done and
+//! assembles the files. Every write is fenced by a lease; at the end each input line has exactly one record.
+
+mod checkpoint;
+mod finalize;
+mod gate;
+mod input;
+mod leases;
+mod line;
+mod listen;
+mod merge;
+mod plan;
+mod record;
+mod retry;
+mod settings;
+mod shard;
+mod sweep;
+mod validate;
+
+pub use settings::WorkerSettings;
+
+use chassis::drain::Drain;
+use domain::{Error, Result, WorkerId};
+use gate::Gates;
+use leases::Leases;
+use orchestrator::ModelBackend;
+use queue::Doorbell;
+use std::sync::Arc;
+use store::{Blobs, Store};
+use tokio::task::JoinSet;
+
+/// One worker process.
+pub struct Worker {
+    core: Core,
+}
+
+/// What every part of a worker uses.
+pub(crate) struct Core {
+    /// Made anew at each start.
+    pub(crate) id: WorkerId,
+    pub(crate) store: Store,
+    pub(crate) blobs: Blobs,
+    pub(crate) doorbell: Arc<dyn Doorbell>,
+    pub(crate) backend: Arc<dyn ModelBackend>,
+    pub(crate) settings: WorkerSettings,
+    pub(crate) leases: Leases,
+    pub(crate) gates: Gates,
+}
+
+impl Worker {
+    /// A worker that has not started.
+    pub fn new(
+        store: Store,
+        blobs: Blobs,
+        doorbell: Arc<dyn Doorbell>,
+        backend: Arc<dyn ModelBackend>,
+        settings: WorkerSettings,
+    ) -> Self {
+        let leases = Leases::new(&settings);
+        let gates = Gates::new(settings.concurrency);
+        let id = WorkerId::generate();
+        Self { core: Core { id, store, blobs, doorbell, backend, settings, leases, gates } }
+    }
+
+    /// Works until `drain` begins, then hands its leases back and returns.
+    ///
+    /// # Errors
+    /// When one of its own parts died.
+    pub async fn run(self, drain: Drain) -> Result<()> {
+        let core = Arc::new(self.core);
+        let mut parts = JoinSet::new();
+        parts.spawn(leases::beat(Arc::clone(&core)));
+        parts.spawn(leases::fence(Arc::clone(&core)));
+        parts.spawn(sweep::run(Arc::clone(&core)));
+        tracing::info!(worker.id = %core.id, "worker {} listens", core.id);
+        // The other parts outlive the listener: leases must be kept alive until the last shard has let go.
+        tokio::select! {
+            () = listen::run(&core, &drain) => Ok(()),
+            Some(ended) = parts.join_next() => Err(match ended {
+                Ok(()) => Error::internal("a background task of the worker ended"),
+                Err(panic) => Error::internal(panic),
+            }),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The finished lines of a shard that are not durable yet, and how they become so: first immutable objects, then one
+//! transaction that makes them count. An object without its row does not exist.
+
+use crate::{
+    Core,
+    gate::backoff,
+    record::{self, Record, Side},
+    settings::WorkerSettings,
+};
+use bytes::Bytes;
+use domain::{Bitmap, Kind, LineCounts, Result, Usage};
+use std::{future::Future, time::Duration};
+use store::{CommitResult, NewSegment, ShardLease};
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+/// What became of a flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// The lines are durable.
+    Committed {
+        /// And they were the shard's last.
+        shard_done: bool,
+    },
+    /// The lease is lost; the lines are somebody else's now.
+    Lost,
+}
+
+/// Collects records until they are worth a segment.
+pub(crate) struct Checkpoint {
+    seq: i64,
+    shard_lines: usize,
+    ok: Vec<u8>,
+    err: Vec<u8>,
+    done: Bitmap,
+    counts: LineCounts,
+    usage: Usage,
+    redone: i64,
+    since: Option<Instant>,
+}
+
+impl Checkpoint {
+    /// An empty checkpoint of a shard with `shard_lines` lines.
+    pub(crate) fn new(shard_lines: usize) -> Self {
+        Self {
+            seq: 0,
+            shard_lines,
+            ok: Vec::new(),
+            err: Vec::new(),
+            done: Bitmap::new(shard_lines),
+            counts: LineCounts::default(),
+            usage: Usage::default(),
+            redone: 0,
+            since: None,
+        }
+    }
+
+    /// Takes in a finished line.
+    pub(crate) fn push(&mut self, record: &Record, redone: bool) {
+        match record.side {
+            Side::Ok => {
+                record::store(record.number, &record.json, &mut self.ok);
+                self.counts.completed += 1;
+            }
+            Side::Err => {
+                record::store(record.number, &record.json, &mut self.err);
+                self.counts.failed += 1;
+            }
+        }
+        self.done.set(record.number);
+        self.usage += record.usage;
+        self.redone += i64::from(redone);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether there is nothing to make durable.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.since.is_none()
+    }
+
+    /// Whether enough has been collected.
+    pub(crate) fn is_full(&self, settings: &WorkerSettings) -> bool {
+        self.done.count() >= settings.flush_lines || self.ok.len() + self.err.len() >= settings.flush_bytes
+    }
+
+    /// When the oldest line has waited long enough.
+    pub(crate) fn due(&self, settings: &WorkerSettings) -> Option<Instant> {
+        self.since.map(|since| since + Duration::from_millis(settings.flush_ms))
+    }
+
+    /// Makes everything collected durable, trying for as long as it takes: give up by dropping the future.
+    pub(crate) async fn flush(&mut self, core: &Core, lease: &ShardLease) -> Flushed {
+        let segment = self.segment(lease);
+        for (path, bytes) in [(&segment.ok_blob, &mut self.ok), (&segment.err_blob, &mut self.err)] {
+            if let Some(path) = path {
+                let bytes = Bytes::from(std::mem::take(bytes));
+                if persist("segment not written", || put(core, path, bytes.clone())).await.is_none() {
+                    return Flushed::Lost;
+                }
+            }
+        }
+        let result = persist("segment not committed", || core.store.commit_segment(lease, &segment)).await;
+        let seq = self.seq + 1;
+        *self = Self { seq, ..Self::new(self.shard_lines) };
+        match result {
+            Some(CommitResult::Committed { shard_done, .. }) => Flushed::Committed { shard_done },
+            // An earlier try succeeded and its answer was lost. Whether the shard is done shows at the next look.
+            Some(CommitResult::AlreadyCommitted) => Flushed::Committed { shard_done: true },
+            Some(CommitResult::LeaseLost) | None => Flushed::Lost,
+        }
+    }
+
+    fn segment(&self, lease: &ShardLease) -> NewSegment {
+        let path = |side| format!("b/{}/s/{}/{}-{}.{side}", lease.batch.id, lease.shard.id, lease.epoch, self.seq);
+        NewSegment {
+            seq: self.seq,
+            ok_blob: (!self.ok.is_empty()).then(|| path("ok")),
+            err_blob: (!self.err.is_empty()).then(|| path("err")),
+            done: self.done.clone(),
+            counts: self.counts,
+            usage: self.usage,
+            redone: self.redone,
+        }
+    }
+}
+
+/// Writes an object under a name that only this lease uses: if it is there, an earlier try wrote it.
+async fn put(core: &Core, path: &str, bytes: Bytes) -> Result<()> {
+    match core.blobs.put_new(path, bytes).await {
+        Err(error) if error.kind() == Kind::Conflict => Ok(()),
+        other => other,
+    }
+}
+
+/// Repeats an idempotent write until it gives an answer. `None`: it never will.
+async fn persist<T, F: Future<Output = Result<T>>>(what: &str, mut write: impl FnMut() -> F) -> Option<T> {
+    let mut attempt = 0;
+    loop {
+        match write().await {
+            Ok(done) => return Some(done),
+            Err(error) if !error.kind().is_retryable() => {
+                error!(error = %error.chain(), "{what}, and it can't be");
+                return None;
+            }
+            Err(error) => warn!(error = %error.chain(), attempt, "{what}"),
+        }
+        attempt += 1;
+        tokio::time::sleep(backoff(attempt.min(5))).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(number: usize, side: Side) -> Record {
+        Record { number, side, json: b"{}".to_vec(), usage: Usage { input: 2, ..Usage::default() } }
+    }
+
+    #[test]
+    fn a_checkpoint_adds_up_what_it_holds() {
+        let mut checkpoint = Checkpoint::new(10);
+
+        checkpoint.push(&record(3, Side::Ok), false);
+        checkpoint.push(&record(7, Side::Err), true);
+
+        assert_eq!((checkpoint.counts.completed, checkpoint.counts.failed, checkpoint.redone), (1, 1, 1));
+        assert_eq!((checkpoint.usage.input, checkpoint.done.count()), (4, 2));
+    }
+
+    #[test]
+    fn enough_lines_or_enough_bytes_fill_it() {
+        let few = WorkerSettings { flush_lines: 2, flush_bytes: 1000, ..WorkerSettings::default() };
+        let small = WorkerSettings { flush_lines: 100, flush_bytes: 5, ..WorkerSettings::default() };
+        let mut checkpoint = Checkpoint::new(10);
+
+        checkpoint.push(&record(0, Side::Ok), false);
+
+        assert!(!checkpoint.is_full(&few));
+        assert!(checkpoint.is_full(&small));
+        checkpoint.push(&record(1, Side::Ok), false);
+        assert!(checkpoint.is_full(&few));
+    }
+}

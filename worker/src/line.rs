@@ -1,0 +1,171 @@
+//! One line: its call, its retries, its record. Knows nothing of shards, leases or files.
+
+use crate::{
+    Core,
+    gate::{Gate, backoff},
+    leases::Pass,
+    record::{self, Record, Side},
+    retry::{self, Remedy},
+};
+use bytes::Bytes;
+use domain::{Class, Endpoint, Error, Kind, RequestContext, RequestId, Result, TenantId, Usage};
+use http::StatusCode;
+use orchestrator::{Dialect, ModelRequest};
+use std::{sync::Arc, time::Instant};
+use tokio::sync::watch;
+use wire::batch::InputLine;
+
+/// A line to answer.
+pub(crate) struct Line {
+    /// Counted from 0 within the shard.
+    pub(crate) number: usize,
+    pub(crate) text: Bytes,
+    pub(crate) tenant: TenantId,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) traceparent: Option<String>,
+    /// Whether it may call the model.
+    pub(crate) pass: watch::Receiver<Pass>,
+}
+
+/// What one call gave.
+enum Attempt {
+    Answer { status: StatusCode, body: Bytes, usage: Usage },
+    Failure(Error),
+}
+
+/// Answers the line. `None` when it was told to stop first; it may then be answered again by somebody else.
+pub(crate) async fn run(core: Arc<Core>, line: Line) -> Option<Record> {
+    let parsed = serde_json::from_slice::<InputLine<'_>>(&line.text)
+        .map_err(|error| Error::invalid(format!("The line is not a batch request: {error}.")))
+        .map(|input| (input.custom_id.into_owned(), line.text.slice_ref(input.body.get().as_bytes())));
+    let (custom_id, body) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return Some(line.refused(&crate::input::custom_id(&line.text), &error)),
+    };
+    match parse(&line, body.clone()) {
+        Ok(request) => line.answer(&core, &custom_id, body, request).await,
+        Err(error) => Some(line.refused(&custom_id, &error)),
+    }
+}
+
+fn parse(line: &Line, body: Bytes) -> Result<ModelRequest> {
+    let dialect = match line.endpoint {
+        Endpoint::ChatCompletions => Dialect::Chat,
+        Endpoint::Completions => Dialect::Completions,
+        Endpoint::Embeddings => Dialect::Embeddings,
+    };
+    ModelRequest::parse(dialect, body)
+}
+
+impl Line {
+    async fn answer(mut self, core: &Core, custom_id: &str, body: Bytes, request: ModelRequest) -> Option<Record> {
+        let gate = core.gates.of(&request.head.model);
+        let (mut charges, mut mercies, mut next) = (0, 0, Some(request));
+        loop {
+            let request = match next.take() {
+                Some(request) => request,
+                None => parse(&self, body.clone()).ok()?,
+            };
+            let context = self.context(core);
+            let attempt = self.call(core, &gate, &context, request).await?;
+            match attempt.remedy() {
+                Remedy::Record => {
+                    gate.accepted();
+                    return Some(self.record(custom_id, &context.request_id, attempt));
+                }
+                Remedy::Wait(retry_after) => gate.refused(retry_after),
+                // Half of all calls failing at once is the engine's doing: nobody is charged, within reason.
+                Remedy::Charge if gate.failed_together() && mercies < 10 => {
+                    mercies += 1;
+                    gate.refused(None);
+                }
+                Remedy::Charge => {
+                    charges += 1;
+                    if charges >= core.settings.max_attempts {
+                        return Some(self.record(custom_id, &context.request_id, attempt));
+                    }
+                    self.unless_closed(tokio::time::sleep(backoff(charges))).await?;
+                }
+            }
+        }
+    }
+
+    /// One call within the gate of its model; `None` when told to stop before it began.
+    async fn call(&mut self, core: &Core, gate: &Gate, context: &RequestContext, request: ModelRequest) -> Option<Attempt> {
+        let permit = self.unless_closed(gate.enter()).await?.ok()?;
+        let pass = self.pass.wait_for(|pass| *pass != Pass::Paused).await.map(|pass| *pass);
+        if pass.ok()? != Pass::Open {
+            return None;
+        }
+        let call = attempt(core, context, request);
+        let attempt = match tokio::time::timeout(core.settings.call_timeout, call).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => Attempt::Failure(error),
+            Err(_) => Attempt::Failure(Error::new(Kind::Timeout, "The model did not answer in time.")),
+        };
+        drop(permit);
+        gate.saw(attempt.remedy() == Remedy::Charge);
+        Some(attempt)
+    }
+
+    /// Waits for `work`, but not longer than new calls are allowed.
+    async fn unless_closed<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            _ = self.pass.wait_for(|pass| matches!(pass, Pass::Closed(_))) => None,
+        }
+    }
+
+    fn context(&self, core: &Core) -> RequestContext {
+        RequestContext {
+            request_id: RequestId::generate(),
+            tenant: self.tenant.clone(),
+            key: None,
+            class: Class::Batch,
+            traceparent: self.traceparent.clone(),
+            deadline: Some(Instant::now() + core.settings.call_timeout),
+        }
+    }
+
+    fn record(&self, custom_id: &str, request_id: &RequestId, attempt: Attempt) -> Record {
+        match attempt {
+            Attempt::Failure(error) => self.error_record(record::failed(custom_id, request_id, &error)),
+            Attempt::Answer { status, body, usage } => {
+                match record::executed(custom_id, request_id, status.as_u16(), &body) {
+                    Ok(json) => {
+                        let side = if status.is_success() { Side::Ok } else { Side::Err };
+                        Record { number: self.number, side, json, usage }
+                    }
+                    Err(error) => self.error_record(record::failed(custom_id, request_id, &error)),
+                }
+            }
+        }
+    }
+
+    fn refused(&self, custom_id: &str, error: &Error) -> Record {
+        self.error_record(record::failed(custom_id, &RequestId::generate(), error))
+    }
+
+    fn error_record(&self, json: Vec<u8>) -> Record {
+        Record { number: self.number, side: Side::Err, json, usage: Usage::default() }
+    }
+}
+
+async fn attempt(core: &Core, context: &RequestContext, request: ModelRequest) -> Result<Attempt> {
+    let response = core.backend.call(context, request).await?;
+    let status = response.status;
+    let (body, outcome) = response.body.collect(core.settings.max_response_bytes).await?;
+    match outcome.error {
+        Some(error) => Err(error),
+        None => Ok(Attempt::Answer { status, body, usage: outcome.usage.unwrap_or_default() }),
+    }
+}
+
+impl Attempt {
+    fn remedy(&self) -> Remedy {
+        match self {
+            Self::Answer { status, .. } => retry::of_status(status.as_u16()),
+            Self::Failure(error) => retry::of_error(error),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The loop of a worker: hear or find a pointer, claim what it points at, settle the delivery, run the work. A claim that
+//! finds nothing to do is the normal fate of a doubled or late pointer.
+
+use crate::{Core, finalize, leases::Hold, plan, settings::jittered, shard, validate};
+use chassis::drain::Drain;
+use domain::{BatchId, BatchStatus, Pointer, PointerKind, Result, ShardId};
+use futures::{FutureExt, StreamExt, stream::BoxStream};
+use queue::Delivery;
+use rand::seq::SliceRandom;
+use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc};
+use store::{BatchLease, ShardLease};
+use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
+use tracing::{error, warn};
+
+/// Works until `drain` begins and everything begun is handed back.
+pub(crate) async fn run(core: &Arc<Core>, drain: &Drain) {
+    let slots = Arc::new(Semaphore::new(core.settings.shards.max(1)));
+    let mut work = JoinSet::new();
+    let mut ear = Ear::new(Arc::clone(core));
+    // A slot first, a pointer second: what is claimed starts at once.
+    while let Some(Ok(slot)) = unless(drain, Arc::clone(&slots).acquire_owned()).await {
+        while work.try_join_next().is_some() {}
+        let Some(offer) = unless(drain, ear.next()).await else { break };
+        // Not interrupted: a claim whose answer nobody reads would be held for a whole lease.
+        let Some(job) = accept(core, offer).await else { continue };
+        let (core, drain) = (Arc::clone(core), drain.clone());
+        work.spawn(async move {
+            job.run(core, drain).await;
+            drop(slot);
+        });
+    }
+    drop(ear);
+    while work.join_next().await.is_some() {}
+}
+
+/// What `work` gives, or `None` once the drain has begun.
+async fn unless<T>(drain: &Drain, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = drain.begun() => None,
+        done = work => Some(done),
+    }
+}
+
+/// Claims what is offered. `None` when there was nothing to claim.
+async fn accept(core: &Core, offer: Offer) -> Option<Job> {
+    let pointer = match &offer {
+        Offer::Heard(delivery) => &delivery.pointer,
+        Offer::Found(pointer) => pointer,
+    };
+    let claimed = claim(core, pointer).await;
+    // Claimed, then acknowledged: from here on the lease is what keeps the work safe.
+    if let Offer::Heard(delivery) = offer {
+        let settled = if claimed.is_ok() { delivery.ack().await } else { delivery.nack().await };
+        if let Err(error) = settled {
+            warn!(error = %error.chain(), "delivery not settled; it will come again");
+        }
+    }
+    match claimed {
+        Ok(job) => job,
+        Err(error) => {
+            warn!(error = %error.chain(), "cannot claim");
+            tokio::time::sleep(jittered(500)).await;
+            None
+        }
+    }
+}
+
+/// Claimed work.
+enum Job {
+    Plan(BatchLease),
+    Validate(BatchLease),
+    Finalize(BatchLease),
+    Shard(Box<ShardLease>, Hold),
+}
+
+impl Job {
+    /// Runs to the end. Failures and panics are logged here and nowhere else; leases bring the work back.
+    async fn run(self, core: Arc<Core>, drain: Drain) {
+        match self {
+            Self::Plan(lease) => {
+                let planned = AssertUnwindSafe(plan::top_up(&core, &lease.batch.id)).catch_unwind().await;
+                log(lease.batch.id.as_str(), planned);
+                give_back(&core, &lease).await;
+            }
+            Self::Validate(lease) => {
+                let judged = AssertUnwindSafe(validate::run(&core, &lease)).catch_unwind().await;
+                log(lease.batch.id.as_str(), judged);
+            }
+            Self::Finalize(lease) => {
+                let ended = AssertUnwindSafe(finalize::run(&core, &lease)).catch_unwind().await;
+                log(lease.batch.id.as_str(), ended);
+            }
+            Self::Shard(lease, hold) => {
+                let again = lease.as_ref().clone();
+                let run = shard::run(Arc::clone(&core), drain, *lease, hold);
+                let ended = AssertUnwindSafe(run).catch_unwind().await;
+                let panicked = ended.is_err();
+                log(again.shard.id.as_str(), ended);
+                if panicked && let Err(error) = core.store.release_shard(&again, true).await {
+                    warn!(error = %error.chain(), "shard {} not released", again.shard.id);
+                }
+            }
+        }
+    }
+}
+
+async fn give_back(core: &Core, lease: &BatchLease) {
+    if let Err(error) = core.store.release_batch(lease).await {
+        warn!(error = %error.chain(), "batch {} not released; its lease will lapse", lease.batch.id);
+    }
+}
+
+fn log<P>(id: &str, ended: Result<Result<()>, P>) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => error!(error = %error.chain(), "work on {id} failed; it will be tried again"),
+        Err(_) => error!("work on {id} panicked; it will be tried again"),
+    }
+}
+
+/// Claims what the pointer leads to, if there is anything to do.
+async fn claim(core: &Core, pointer: &Pointer) -> Result<Option<Job>> {
+    match pointer.kind {
+        PointerKind::Shard => {
+            let asked_at = std::time::Instant::now();
+            let shard = ShardId::from_string(&pointer.id);
+            let lease = core.store.claim_shard(&shard, &core.id, core.settings.lease_ms).await?;
+            Ok(lease.map(|lease| {
+                let hold = core.leases.hold(&lease, asked_at);
+                Job::Shard(Box::new(lease), hold)
+            }))
+        }
+        PointerKind::Validate | PointerKind::Finalize => claim_batch(core, &BatchId::from_string(&pointer.id)).await,
+    }
+}
+
+async fn claim_batch(core: &Core, batch: &BatchId) -> Result<Option<Job>> {
+    let lease = core.store.claim_batch(batch, &core.id, core.settings.lease_ms).await?;
+    Ok(lease.map(|lease| match lease.batch.status {
+        BatchStatus::Validating if !lease.batch.is_due() => Job::Validate(lease),
+        BatchStatus::InProgress if !lease.batch.is_due() => Job::Plan(lease),
+        _ => Job::Finalize(lease),
+    }))
+}
+
+/// Pointers from the doorbell and, because the doorbell may be silent, from the database.
+struct Ear {
+    core: Arc<Core>,
+    heard: Option<BoxStream<'static, Delivery>>,
+    listen_at: Instant,
+    found: VecDeque<Pointer>,
+    look_at: Instant,
+}
+
+enum Offer {
+    Heard(Delivery),
+    Found(Pointer),
+}
+
+impl Ear {
+    fn new(core: Arc<Core>) -> Self {
+        let now = Instant::now();
+        Self { core, heard: None, listen_at: now, found: VecDeque::new(), look_at: now }
+    }
+
+    async fn next(&mut self) -> Offer {
+        loop {
+            if let Some(pointer) = self.found.pop_front() {
+                return Offer::Found(pointer);
+            }
+            if self.heard.is_none() && self.listen_at <= Instant::now() {
+                self.listen().await;
+            }
+            tokio::select! {
+                delivery = heard(&mut self.heard) => match delivery {
+                    Some(delivery) => return Offer::Heard(delivery),
+                    None => self.heard = None,
+                },
+                () = tokio::time::sleep_until(self.look_at) => self.look().await,
+            }
+        }
+    }
+
+    async fn listen(&mut self) {
+        self.listen_at = Instant::now() + jittered(self.core.settings.poll_ms);
+        match self.core.doorbell.listen(self.core.settings.shards.max(1)).await {
+            Ok(stream) => self.heard = Some(stream),
+            Err(error) => warn!(error = %error.chain(), "the doorbell is out of order; polling goes on"),
+        }
+    }
+
+    async fn look(&mut self) {
+        self.look_at = Instant::now() + jittered(self.core.settings.poll_ms);
+        let limit = i64::try_from(self.core.settings.shards * 2).unwrap_or(i64::MAX);
+        match self.core.store.runnable_pointers(limit).await {
+            Ok(mut pointers) => {
+                // Workers that look at the same moment should not fight for the same row.
+                pointers.shuffle(&mut rand::rng());
+                self.found.extend(pointers);
+            }
+            Err(error) => warn!(error = %error.chain(), "cannot look for work"),
+        }
+    }
+}
+
+/// The next delivery; waits for ever while there is no doorbell.
+async fn heard(stream: &mut Option<BoxStream<'static, Delivery>>) -> Option<Delivery> {
+    match stream {
+        Some(stream) => stream.next().await,
+        None => std::future::pending().await,
+    }
+}

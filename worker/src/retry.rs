@@ -1,0 +1,63 @@
+//! What a failed call means for its line: an error of the line itself, an accident to try again, or a model that takes no
+//! work now. Faults of the platform inside the window never fail a line.
+
+use domain::{Error, Kind};
+use std::time::Duration;
+
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// The line is wrong; its error is its record.
+    Record,
+    /// Try again, a few times.
+    Charge,
+    /// The model takes no work now. Try again as often as it takes, when the model is due.
+    Wait(Option<Duration>),
+}
+
+/// What to do about a call that failed.
+pub(crate) fn of_error(error: &Error) -> Remedy {
+    match error.kind() {
+        Kind::RateLimited { retry_after } => Remedy::Wait(retry_after),
+        // Refused credentials and a vanished model are mistakes of the operator, not of the line.
+        Kind::Unavailable | Kind::Unauthenticated | Kind::PermissionDenied => Remedy::Wait(None),
+        Kind::NotFound if error.code() == Some("model_not_found") => Remedy::Wait(None),
+        Kind::Timeout | Kind::Internal | Kind::BadUpstream => Remedy::Charge,
+        _ => Remedy::Record,
+    }
+}
+
+/// What to do about an answer with this status.
+pub(crate) fn of_status(status: u16) -> Remedy {
+    match status {
+        401 | 403 | 429 | 503 => Remedy::Wait(None),
+        408 | 500 | 502 | 504.. => Remedy::Charge,
+        _ => Remedy::Record,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_own_mistakes_are_recorded_at_once() {
+        assert!([200, 400, 404, 413, 422].into_iter().all(|status| of_status(status) == Remedy::Record));
+        assert_eq!(of_error(&Error::invalid("no")), Remedy::Record);
+    }
+
+    #[test]
+    fn a_model_that_takes_no_work_charges_nobody() {
+        let told = Some(Duration::from_secs(2));
+
+        assert_eq!(of_error(&Error::new(Kind::RateLimited { retry_after: told }, "later")), Remedy::Wait(told));
+        assert_eq!(of_error(&Error::not_found("gone").with_code("model_not_found")), Remedy::Wait(None));
+        assert!([401, 403, 429, 503].into_iter().all(|status| of_status(status) == Remedy::Wait(None)));
+    }
+
+    #[test]
+    fn accidents_are_charged() {
+        assert!([408, 500, 502, 504].into_iter().all(|status| of_status(status) == Remedy::Charge));
+        assert_eq!(of_error(&Error::new(Kind::Timeout, "slow")), Remedy::Charge);
+    }
+}

@@ -1,0 +1,287 @@
+//! Runs the undone lines of one leased shard: starts them, checkpoints what finishes, and lets go in good order when the
+//! batch is cancelled, its window closes, the worker goes away or the lease is lost.
+
+mod poison;
+
+use crate::{
+    Core,
+    checkpoint::{Checkpoint, Flushed},
+    gate::backoff,
+    input::Input,
+    leases::{Ending, Hold, Pass},
+    line::{self, Line},
+    plan,
+    record::Record,
+};
+use bytes::Bytes;
+use chassis::drain::Drain;
+use domain::{Pointer, PointerKind, Result};
+use std::{sync::Arc, time::Duration};
+use store::ShardLease;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
+use tracing::{debug, error, warn};
+
+/// How long a worker that goes away tries to make its last lines durable.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
+
+/// Runs the shard to its end, or as far as it is allowed to.
+pub(crate) async fn run(core: Arc<Core>, drain: Drain, lease: ShardLease, hold: Hold) -> Result<()> {
+    let lines = match read(&core, &lease).await {
+        Ok(lines) => lines,
+        Err(error) => {
+            core.store.release_shard(&lease, false).await?;
+            return Err(error);
+        }
+    };
+    let mut run = Run::new(core, drain, lease, hold).await?;
+    run.start(lines).await?;
+    run.work().await;
+    run.finish().await
+}
+
+/// Reads the lines of the shard, patient with a store that stumbles.
+async fn read(core: &Core, lease: &ShardLease) -> Result<Vec<Bytes>> {
+    let shard = &lease.shard;
+    let bytes = shard.byte_start.unsigned_abs()..shard.byte_end.unsigned_abs();
+    let mut attempt = 0;
+    loop {
+        let lines = async {
+            let input = Input::open(&core.store, &lease.batch).await?;
+            input.lines(&core.blobs, bytes.clone(), shard.done.len()).await
+        };
+        match lines.await {
+            Err(error) if attempt < 4 => warn!(error = %error.chain(), attempt, "input of {} not read", shard.id),
+            other => return other,
+        }
+        attempt += 1;
+        tokio::time::sleep(backoff(attempt)).await;
+    }
+}
+
+struct Run {
+    core: Arc<Core>,
+    drain: Drain,
+    lease: ShardLease,
+    hold: Hold,
+    pass: watch::Receiver<Pass>,
+    lines: JoinSet<Option<Record>>,
+    checkpoint: Checkpoint,
+    /// One call at a time and one line a checkpoint, because this shard has crashed workers.
+    suspect: bool,
+    /// Lines below this number may have been in flight when an earlier worker crashed.
+    redone_below: usize,
+    /// When the window of the batch closes; `None` once it has.
+    expires: Option<Instant>,
+    draining: bool,
+    stop_at: Option<Instant>,
+    crashed: bool,
+    lost: bool,
+    shard_done: bool,
+}
+
+enum Event {
+    Pass(Pass),
+    Drain,
+    Expired,
+    Stop,
+    Line(Result<Option<Record>, JoinError>),
+    NoMoreLines,
+    FlushDue,
+}
+
+impl Run {
+    async fn new(core: Arc<Core>, drain: Drain, lease: ShardLease, hold: Hold) -> Result<Self> {
+        let left_ms = lease.batch.expires_at_ms.saturating_sub(core.store.now_ms().await?);
+        let expires = Instant::now() + Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+        let done = &lease.shard.done;
+        let at_risk = core.settings.flush_lines + core.settings.concurrency;
+        let redone_below = match lease.shard.crash_count {
+            0 => 0,
+            _ => done.missing().nth(at_risk).unwrap_or(done.len()),
+        };
+        Ok(Self {
+            pass: hold.pass(),
+            lines: JoinSet::new(),
+            checkpoint: Checkpoint::new(done.len()),
+            suspect: poison::is_suspect(&lease),
+            redone_below,
+            expires: Some(expires),
+            draining: false,
+            stop_at: None,
+            crashed: false,
+            lost: false,
+            shard_done: false,
+            core,
+            drain,
+            lease,
+            hold,
+        })
+    }
+
+    /// Starts every line that has no record yet. They queue at the gate of their model.
+    async fn start(&mut self, texts: Vec<Bytes>) -> Result<()> {
+        let mut missing: Vec<_> = self.lease.shard.done.missing().collect();
+        if let Some(&first) = missing.first()
+            && poison::is_proven(&self.core, &self.lease).await?
+        {
+            let record = poison::quarantine(first, &texts[first]);
+            self.checkpoint.push(&record, false);
+            missing.remove(0);
+        }
+        let turns = Arc::new(Semaphore::new(if self.suspect { 1 } else { texts.len().max(1) }));
+        for number in missing {
+            let line = Line {
+                number,
+                text: texts[number].clone(),
+                tenant: self.lease.batch.tenant.clone(),
+                endpoint: self.lease.batch.endpoint,
+                traceparent: None,
+                pass: self.hold.pass(),
+            };
+            let (core, turns) = (Arc::clone(&self.core), Arc::clone(&turns));
+            self.lines.spawn(async move {
+                let _turn = turns.acquire_owned().await.ok()?;
+                line::run(core, line).await
+            });
+        }
+        Ok(())
+    }
+
+    async fn work(&mut self) {
+        while !self.lost {
+            match self.next().await {
+                Event::Pass(Pass::Closed(ending)) => self.stop_within(self.grace(ending)),
+                Event::Pass(Pass::Open | Pass::Paused) | Event::FlushDue => {}
+                Event::Drain => {
+                    self.draining = true;
+                    self.hold.close(Ending::Drain);
+                }
+                Event::Expired => {
+                    self.expires = None;
+                    self.hold.close(Ending::Expired);
+                }
+                Event::Line(joined) => self.take_in(joined),
+                Event::Stop | Event::NoMoreLines => return,
+            }
+            if self.is_flush_due() {
+                self.flush().await;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        let due = self.checkpoint.due(&self.core.settings);
+        tokio::select! {
+            biased;
+            _ = self.pass.changed() => Event::Pass(*self.pass.borrow_and_update()),
+            () = at(self.stop_at) => Event::Stop,
+            () = self.drain.begun(), if !self.draining => Event::Drain,
+            () = at(self.expires) => Event::Expired,
+            joined = self.lines.join_next() => joined.map_or(Event::NoMoreLines, Event::Line),
+            () = at(due) => Event::FlushDue,
+        }
+    }
+
+    /// How long calls in flight may go on.
+    fn grace(&self, ending: Ending) -> Duration {
+        match ending {
+            Ending::Drain => Duration::from_millis(self.core.settings.drain_grace_ms),
+            Ending::Expired => Duration::from_millis(self.core.settings.expiry_grace_ms),
+            Ending::Cancelled | Ending::Lost => Duration::ZERO,
+        }
+    }
+
+    fn stop_within(&mut self, grace: Duration) {
+        let stop_at = Instant::now() + grace;
+        self.stop_at = Some(self.stop_at.map_or(stop_at, |earlier| earlier.min(stop_at)));
+    }
+
+    fn take_in(&mut self, joined: Result<Option<Record>, JoinError>) {
+        match joined {
+            Ok(Some(record)) => self.checkpoint.push(&record, record.number < self.redone_below),
+            Ok(None) => {}
+            Err(error) if error.is_panic() => {
+                error!(shard.id = %self.lease.shard.id, %error, "a line of {} panicked", self.lease.shard.id);
+                self.crashed = true;
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn is_flush_due(&self) -> bool {
+        let settings = &self.core.settings;
+        let waited = self.checkpoint.due(settings).is_some_and(|due| due <= Instant::now());
+        !self.checkpoint.is_empty() && (self.suspect || waited || self.checkpoint.is_full(settings))
+    }
+
+    /// Makes finished lines durable; gives up only when the lease is lost.
+    async fn flush(&mut self) {
+        let mut pass = self.hold.pass();
+        let flushed = tokio::select! {
+            biased;
+            _ = pass.wait_for(|pass| *pass == Pass::Closed(Ending::Lost)) => Flushed::Lost,
+            flushed = self.checkpoint.flush(&self.core, &self.lease) => flushed,
+        };
+        match flushed {
+            Flushed::Committed { shard_done } => self.shard_done |= shard_done,
+            Flushed::Lost => self.lost = true,
+        }
+    }
+
+    /// Aborts what still runs, keeps what finished, and hands the shard on.
+    async fn finish(mut self) -> Result<()> {
+        let ending = self.ending();
+        self.lines.abort_all();
+        while let Some(joined) = self.lines.join_next().await {
+            self.take_in(joined);
+        }
+        if !self.shard_done && (self.lost || ending == Some(Ending::Lost)) {
+            debug!(shard.id = %self.lease.shard.id, "let go of {}: its lease is lost", self.lease.shard.id);
+            return Ok(());
+        }
+        if !self.checkpoint.is_empty() {
+            let patience = if self.draining { LAST_FLUSH } else { Duration::from_secs(86_400) };
+            let flushed = tokio::time::timeout(patience, self.flush()).await;
+            if flushed.is_err() {
+                warn!("the last lines of {} are not durable and will be redone", self.lease.shard.id);
+            }
+        }
+        self.hand_on(ending).await
+    }
+
+    async fn hand_on(self, ending: Option<Ending>) -> Result<()> {
+        let batch = &self.lease.batch.id;
+        if self.shard_done {
+            return plan::top_up(&self.core, batch).await;
+        }
+        if self.lost {
+            return Ok(());
+        }
+        self.core.store.release_shard(&self.lease, self.crashed).await?;
+        let pointer = match ending {
+            Some(Ending::Cancelled | Ending::Expired) => Pointer::new(PointerKind::Finalize, batch.as_str()),
+            _ => Pointer::new(PointerKind::Shard, self.lease.shard.id.as_str()),
+        };
+        plan::ring(&self.core, &[pointer]).await;
+        Ok(())
+    }
+
+    fn ending(&self) -> Option<Ending> {
+        match *self.pass.borrow() {
+            Pass::Closed(ending) => Some(ending),
+            Pass::Open | Pass::Paused => None,
+        }
+    }
+}
+
+/// Waits until `when`; for ever if there is none.
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
