@@ -1,0 +1,147 @@
+//! Who asks: a bearer key, looked up by its SHA-256 in a snapshot of the active keys. No database on the hot path.
+
+use crate::app::App;
+use arc_swap::ArcSwap;
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use chassis::{http::ApiError, trace::TraceContext};
+use domain::{Class, Error, Kind, RequestContext, RequestId, Result};
+use http::{Extensions, HeaderMap, header::AUTHORIZATION};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::{KeyRecord, Store};
+use tokio::sync::Mutex;
+
+type Digested = [u8; 32];
+type Snapshot = HashMap<Digested, Arc<KeyRecord>>;
+
+/// The active keys, as of the last reading.
+pub(crate) struct Keys {
+    store: Store,
+    snapshot: ArcSwap<Snapshot>,
+    /// When the last reading began; the lock lets one reading run at a time.
+    read_at: Mutex<Option<Instant>>,
+    miss_interval: Duration,
+}
+
+impl Keys {
+    pub(crate) fn new(store: Store, miss_interval: Duration) -> Self {
+        Self { store, snapshot: ArcSwap::default(), read_at: Mutex::new(None), miss_interval }
+    }
+
+    /// Reads the keys again.
+    pub(crate) async fn refresh(&self) -> Result<()> {
+        let mut read_at = self.read_at.lock().await;
+        self.read(&mut read_at).await
+    }
+
+    /// The key with this secret. One that is not in the snapshot may be new, so it is looked for once more; such
+    /// looks are shared by everyone who waits and spaced apart, so that guessing keys does not load the database.
+    async fn find(&self, secret: &str) -> Result<Option<Arc<KeyRecord>>> {
+        let digest = Sha256::digest(secret.as_bytes()).into();
+        if let Some(key) = self.known(&digest) {
+            return Ok(Some(key));
+        }
+        self.refresh_after(Instant::now()).await?;
+        Ok(self.known(&digest))
+    }
+
+    fn known(&self, digest: &Digested) -> Option<Arc<KeyRecord>> {
+        self.snapshot.load().get(digest).cloned()
+    }
+
+    async fn refresh_after(&self, missed_at: Instant) -> Result<()> {
+        let mut read_at = self.read_at.lock().await;
+        if let Some(at) = *read_at {
+            if at > missed_at {
+                return Ok(());
+            }
+            tokio::time::sleep(self.miss_interval.saturating_sub(at.elapsed())).await;
+        }
+        self.read(&mut read_at).await
+    }
+
+    async fn read(&self, read_at: &mut Option<Instant>) -> Result<()> {
+        *read_at = Some(Instant::now());
+        let keys = self.store.active_keys().await?;
+        let snapshot = keys.into_iter().map(|key| (key.secret_sha256, Arc::new(key))).collect();
+        self.snapshot.store(Arc::new(snapshot));
+        Ok(())
+    }
+}
+
+/// Lets a request with an active key through, with its [`RequestContext`] attached.
+pub(crate) async fn require_key(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let secret = bearer(request.headers())?;
+    let key = app.gateway.keys.find(secret).await.map_err(|error| {
+        Error::unavailable("Your API key can't be checked right now; try again shortly.").with_source(error)
+    })?;
+    let key = key.ok_or_else(|| {
+        refused("Incorrect API key provided. It does not exist or was revoked; an operator can make a new one.")
+    })?;
+    let context = context(request.extensions(), &key);
+    request.extensions_mut().insert(context);
+    Ok(next.run(request).await)
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str> {
+    let header = headers.get(AUTHORIZATION).ok_or_else(|| {
+        refused("You didn't provide an API key. Send it in a header of the form `Authorization: Bearer YOUR_KEY`.")
+    })?;
+    header
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, secret)| secret.trim())
+        .filter(|secret| !secret.is_empty())
+        .ok_or_else(|| refused("The Authorization header is not of the form `Authorization: Bearer YOUR_KEY`."))
+}
+
+fn refused(message: &str) -> Error {
+    Error::new(Kind::Unauthenticated, message).with_code("invalid_api_key")
+}
+
+fn context(extensions: &Extensions, key: &KeyRecord) -> RequestContext {
+    RequestContext {
+        request_id: extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::generate),
+        tenant: key.tenant.clone(),
+        key: Some(key.id.clone()),
+        class: Class::Interactive,
+        traceparent: extensions.get::<TraceContext>().map(TraceContext::traceparent),
+        deadline: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn the_scheme_may_be_written_in_any_case() {
+        assert_eq!(bearer(&headers("bEARER  abc")).unwrap(), "abc");
+    }
+
+    #[test]
+    fn other_schemes_and_empty_secrets_are_refused() {
+        for value in ["Basic abc", "Bearer", "Bearer ", "abc", ""] {
+            assert_eq!(bearer(&headers(value)).unwrap_err().code(), Some("invalid_api_key"), "{value}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Rows of the store in the shapes of the wire, and the few values both handlers judge alike.
+
+use domain::{Error, LineCounts, Result, Usage};
+use std::ops::RangeInclusive;
+use store::{BatchRow, FileRow};
+use wire::{
+    batch::{Batch, BatchErrors, BatchUsage, CachedTokens, ReasoningTokens, RequestCounts},
+    file::File,
+};
+
+/// What `seconds` of an expiry may be: an hour to thirty days.
+const TTL_SECS: RangeInclusive<i64> = 3_600..=2_592_000;
+
+/// Judges `{anchor, seconds}`; `param` is its name in the request.
+pub(crate) fn ttl_secs(param: &str, anchor: &str, seconds: i64) -> Result<i64> {
+    let refuse = |field: &str, message: String| {
+        Err(Error::invalid(message).with_param(format!("{param}.{field}")).with_code("invalid_value"))
+    };
+    if anchor != "created_at" {
+        return refuse("anchor", format!("Invalid value: '{anchor}'. Supported values are: 'created_at'."));
+    }
+    if !TTL_SECS.contains(&seconds) {
+        let (least, most) = (TTL_SECS.start(), TTL_SECS.end());
+        return refuse("seconds", format!("Invalid value: {seconds}. It must be from {least} to {most} seconds."));
+    }
+    Ok(seconds)
+}
+
+/// A file object.
+pub(crate) fn file(row: FileRow) -> File {
+    File {
+        id: row.id.to_string(),
+        object: "file".to_owned(),
+        bytes: u64::try_from(row.bytes).unwrap_or_default(),
+        created_at: secs(row.created_at_ms),
+        expires_at: row.expires_at_ms.map(secs),
+        filename: row.filename,
+        purpose: row.purpose,
+        status: "processed".to_owned(),
+        status_details: None,
+    }
+}
+
+/// A batch object.
+pub(crate) fn batch(row: BatchRow) -> Result<Batch> {
+    Ok(Batch {
+        id: row.id.to_string(),
+        object: "batch".to_owned(),
+        endpoint: row.endpoint.as_str().to_owned(),
+        model: row.model,
+        errors: row.errors_json.as_deref().map(errors).transpose()?,
+        input_file_id: row.input_file_id.to_string(),
+        completion_window: window(row.window_secs),
+        status: row.status.as_str().to_owned(),
+        output_file_id: row.output_file_id.map(|id| id.to_string()),
+        error_file_id: row.error_file_id.map(|id| id.to_string()),
+        created_at: secs(row.created_at_ms),
+        in_progress_at: row.in_progress_at_ms.map(secs),
+        expires_at: Some(secs(row.expires_at_ms)),
+        finalizing_at: row.finalizing_at_ms.map(secs),
+        completed_at: row.completed_at_ms.map(secs),
+        failed_at: row.failed_at_ms.map(secs),
+        expired_at: row.expired_at_ms.map(secs),
+        cancelling_at: row.cancelling_at_ms.map(secs),
+        cancelled_at: row.cancelled_at_ms.map(secs),
+        request_counts: counts(row.total_lines, &row.counts),
+        usage: Some(usage(&row.usage)),
+        metadata: row.metadata.as_deref().map(serde_json::from_str).transpose().map_err(Error::internal)?,
+    })
+}
+
+fn secs(ms: i64) -> i64 {
+    ms.div_euclid(1_000)
+}
+
+/// The window in the words of the request: days are written as hours, so that `1d` reads back as OpenAI's `24h`.
+fn window(secs: i64) -> String {
+    format!("{}h", secs / 3_600)
+}
+
+fn counts(total: i64, counts: &LineCounts) -> RequestCounts {
+    RequestCounts {
+        total,
+        completed: counts.completed,
+        failed: counts.failed,
+        cancelled: counts.cancelled,
+        expired: counts.expired,
+    }
+}
+
+fn usage(usage: &Usage) -> BatchUsage {
+    BatchUsage {
+        input_tokens: usage.input,
+        input_tokens_details: CachedTokens { cached_tokens: usage.cached },
+        output_tokens: usage.output,
+        output_tokens_details: ReasoningTokens { reasoning_tokens: usage.reasoning },
+        total_tokens: usage.total(),
+    }
+}
+
+fn errors(json: &str) -> Result<BatchErrors> {
+    serde_json::from_str(json).map(BatchErrors::new).map_err(Error::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_read_back_in_hours() {
+        for (given, shown) in [("24h", "24h"), ("1d", "24h"), ("7d", "168h"), ("1h", "1h")] {
+            assert_eq!(window(domain::completion_window_secs(given).unwrap()), shown);
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_an_expiry_are_inclusive() {
+        for (seconds, is_fine) in [(3_599, false), (3_600, true), (2_592_000, true), (2_592_001, false), (-1, false)] {
+            assert_eq!(ttl_secs("expires_after", "created_at", seconds).is_ok(), is_fine, "{seconds}");
+        }
+        assert_eq!(ttl_secs("x", "now", 3_600).unwrap_err().param(), Some("x.anchor"));
+    }
+}

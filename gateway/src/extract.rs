@@ -1,0 +1,176 @@
+//! Reading requests: content types, bounded bodies, JSON and query strings, with every refusal in the API's shape.
+
+use crate::app::{App, Limits};
+use axum::{
+    body::Body,
+    extract::{FromRequest, FromRequestParts, Multipart, Path, Query, Request},
+};
+use bytes::Bytes;
+use chassis::http::ApiError;
+use domain::{Error, Kind, Result};
+use http::{
+    HeaderMap,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    request::Parts,
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+/// A whole JSON body, not looked into yet.
+pub(crate) struct JsonBytes(pub(crate) Bytes);
+
+/// A JSON body of a known shape.
+pub(crate) struct ApiJson<T>(pub(crate) T);
+
+/// The one variable part of a path.
+pub(crate) struct ApiPath(pub(crate) String);
+
+/// A query string of a known shape.
+pub(crate) struct ApiQuery<T>(pub(crate) T);
+
+/// A multipart form.
+pub(crate) struct ApiForm(pub(crate) Multipart);
+
+impl FromRequest<App> for JsonBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        require_json(request.headers())?;
+        Ok(Self(read(request, app.limits).await?))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for ApiJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let JsonBytes(body) = JsonBytes::from_request(request, app).await?;
+        Ok(Self(parse(&body)?))
+    }
+}
+
+impl FromRequestParts<App> for ApiPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Path(id) = Path::<String>::from_request_parts(parts, app)
+            .await
+            .map_err(|rejection| Error::invalid("The id in the path is not valid UTF-8.").with_source(rejection))?;
+        Ok(Self(id))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequestParts<App> for ApiQuery<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        let Query(query) = Query::try_from_uri(&parts.uri).map_err(|rejection| {
+            Error::invalid(format!("The query string can't be read: {}.", rejection.body_text()))
+        })?;
+        Ok(Self(query))
+    }
+}
+
+impl FromRequest<App> for ApiForm {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let given = content_type(request.headers());
+        if !given.starts_with("multipart/form-data") {
+            return Err(unsupported(&given, "multipart/form-data").into());
+        }
+        let form = Multipart::from_request(request, app).await.map_err(|rejection| {
+            Error::invalid("The multipart form can't be read: its content type names no boundary.")
+                .with_source(rejection)
+        })?;
+        Ok(Self(form))
+    }
+}
+
+fn require_json(headers: &HeaderMap) -> Result<()> {
+    let given = content_type(headers);
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    let is_json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    if is_json { Ok(()) } else { Err(unsupported(&given, "application/json")) }
+}
+
+fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn unsupported(given: &str, wanted: &str) -> Error {
+    let given = if given.is_empty() { "no content type".to_owned() } else { format!("`{given}`") };
+    Error::new(Kind::UnsupportedMediaType, format!("This request has {given}; send `Content-Type: {wanted}`."))
+}
+
+async fn read(request: Request<Body>, limits: Limits) -> Result<Bytes> {
+    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|bytes| bytes > limits.json_bytes as u64) {
+        return Err(too_large(limits.json_bytes));
+    }
+    let body = Limited::new(request.into_body(), limits.json_bytes);
+    match body.collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limits.json_bytes)),
+        Err(error) => Err(Error::invalid("The request ended before its body was complete.").with_source(error)),
+    }
+}
+
+fn too_large(limit: usize) -> Error {
+    Error::new(Kind::TooLarge, format!("The body of the request is larger than the {limit} bytes allowed."))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let cause = error.into_inner();
+        let message = if cause.is_data() {
+            format!("The body of the request is not of the right shape: {cause}.")
+        } else {
+            format!("The body of the request is not valid JSON: {cause}.")
+        };
+        let error = Error::invalid(message);
+        if path.is_empty() || path == "." { error } else { error.with_param(path) }
+    })?;
+    json.end().map_err(|cause| Error::invalid(format!("The body of the request is not valid JSON: {cause}.")))?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn judge(value: &'static str) -> Result<()> {
+        require_json(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]))
+    }
+
+    #[test]
+    fn json_comes_under_several_names() {
+        for value in ["application/json", "Application/JSON; charset=utf-8", "application/vnd.api+json"] {
+            assert!(judge(value).is_ok(), "{value}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_a_415() {
+        for value in ["", "text/plain", "application/x-www-form-urlencoded", "text/json-ish", "application/jsonl"] {
+            assert_eq!(judge(value).unwrap_err().kind(), Kind::UnsupportedMediaType, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_names_its_parameter() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Outer {
+            #[expect(dead_code, reason = "only its type matters")]
+            inner: u8,
+        }
+
+        let error = parse::<Outer>(br#"{"inner":"x"}"#).unwrap_err();
+
+        assert_eq!(error.param(), Some("inner"));
+    }
+}

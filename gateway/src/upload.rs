@@ -1,0 +1,67 @@
+//! Receiving a file: a form read part by part, its file streamed to the blob store in constant memory. Whatever goes
+//! wrong, no blob and no row stay behind.
+
+mod form;
+mod sink;
+
+use crate::{app::Gateway, convert};
+use axum::extract::Multipart;
+use domain::{Error, FileId, Result, TenantId};
+use form::Form;
+use store::{FileRow, NewFile};
+
+pub(crate) use form::judge_purpose;
+
+/// Takes a whole form and makes a file of it.
+pub(crate) async fn receive(gateway: &Gateway, tenant: &TenantId, body: Multipart) -> Result<FileRow> {
+    let mut form = Form::new(FileId::generate());
+    let outcome = match form.read(gateway, body).await {
+        Ok(()) => insert(gateway, tenant, &form).await,
+        Err(error) => Err(error),
+    };
+    if outcome.is_err() {
+        form.discard(gateway).await;
+    }
+    outcome
+}
+
+async fn insert(gateway: &Gateway, tenant: &TenantId, form: &Form) -> Result<FileRow> {
+    let purpose = form.purpose.clone().ok_or_else(|| missing("purpose"))?;
+    let file = form.file.as_ref().ok_or_else(|| missing("file"))?;
+    form::judge_file(gateway, &purpose, &file.filename, file.bytes)?;
+    let ttl_secs = ttl_secs(gateway, form, &purpose)?;
+    let now_ms = gateway.store.now_ms().await?;
+    let index = file.index.as_ref().filter(|_| purpose == "batch").map(serde_json::to_string).transpose();
+    let new = NewFile {
+        id: form.id.clone(),
+        tenant: tenant.clone(),
+        purpose,
+        filename: file.filename.clone(),
+        bytes: i64::try_from(file.bytes).map_err(Error::internal)?,
+        blob: file.blob.clone(),
+        index: index.map_err(Error::internal)?,
+        expires_at_ms: ttl_secs.map(|secs| now_ms + secs * 1_000),
+    };
+    gateway.store.insert_file(&new).await
+}
+
+fn ttl_secs(gateway: &Gateway, form: &Form, purpose: &str) -> Result<Option<i64>> {
+    match (&form.anchor, &form.seconds) {
+        (None, None) => Ok((purpose == "batch").then_some(gateway.settings.batch_file_ttl_secs)),
+        (None, Some(_)) => Err(missing("expires_after[anchor]")),
+        (Some(_), None) => Err(missing("expires_after[seconds]")),
+        (Some(anchor), Some(seconds)) => {
+            let seconds = seconds.trim().parse().map_err(|_| {
+                Error::invalid(format!("Invalid value: '{seconds}'. It must be a whole number of seconds."))
+                    .with_param("expires_after.seconds")
+            })?;
+            convert::ttl_secs("expires_after", anchor, seconds).map(Some)
+        }
+    }
+}
+
+fn missing(name: &str) -> Error {
+    Error::invalid(format!("Missing required parameter: '{name}'."))
+        .with_param(name)
+        .with_code("missing_required_parameter")
+}

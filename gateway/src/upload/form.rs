@@ -1,0 +1,202 @@
+//! The parts of an upload form, in whatever order they come.
+
+use super::sink::Sink;
+use crate::app::Gateway;
+use axum::extract::{
+    Multipart,
+    multipart::{Field, MultipartError},
+};
+use domain::{Error, FileId, Kind, Result};
+use http::StatusCode;
+use store::FileIndex;
+
+const PURPOSES: [&str; 6] = ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"];
+
+/// The longest text part that can make sense.
+const TEXT_BYTES: usize = 1_024;
+
+const FILENAME_CHARS: usize = 255;
+
+/// What a form held.
+pub(super) struct Form {
+    pub(super) id: FileId,
+    pub(super) purpose: Option<String>,
+    pub(super) anchor: Option<String>,
+    pub(super) seconds: Option<String>,
+    pub(super) file: Option<Stored>,
+}
+
+/// A file whose bytes are in the blob store.
+pub(super) struct Stored {
+    pub(super) filename: String,
+    pub(super) bytes: u64,
+    pub(super) blob: String,
+    pub(super) index: Option<FileIndex>,
+}
+
+impl Form {
+    pub(super) fn new(id: FileId) -> Self {
+        Self { id, purpose: None, anchor: None, seconds: None, file: None }
+    }
+
+    /// Reads every part. Parts with other names are read over.
+    pub(super) async fn read(&mut self, gateway: &Gateway, mut body: Multipart) -> Result<()> {
+        while let Some(field) = body.next_field().await.map_err(broken)? {
+            match field.name().unwrap_or_default() {
+                "file" => self.file = Some(self.store(gateway, field).await?),
+                "purpose" => self.purpose = Some(judge_purpose(text(field, "purpose").await?)?),
+                "expires_after[anchor]" => self.anchor = Some(text(field, "expires_after[anchor]").await?),
+                "expires_after[seconds]" => self.seconds = Some(text(field, "expires_after[seconds]").await?),
+                _ => skip(field).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn store(&self, gateway: &Gateway, mut field: Field<'_>) -> Result<Stored> {
+        if self.file.is_some() {
+            return Err(Error::invalid("The form has more than one part named 'file'.").with_param("file"));
+        }
+        let filename = to_filename(field.file_name().unwrap_or_default());
+        self.judge_so_far(gateway, &filename, 0)?;
+        let blob = format!("files/{}", self.id);
+        let mut sink = Sink::open(gateway, &blob, self.may_be_batch(&filename))?;
+        match self.pour(gateway, &filename, &mut field, &mut sink).await {
+            Ok(bytes) => Ok(Stored { filename, bytes, index: sink.finish().await?, blob }),
+            Err(error) => {
+                sink.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn pour(&self, gateway: &Gateway, filename: &str, field: &mut Field<'_>, sink: &mut Sink) -> Result<u64> {
+        let mut bytes = 0;
+        while let Some(chunk) = field.chunk().await.map_err(broken)? {
+            bytes += chunk.len() as u64;
+            self.judge_so_far(gateway, filename, bytes)?;
+            sink.write(chunk).await?;
+        }
+        Ok(bytes)
+    }
+
+    /// What can be judged before the purpose is known, which may come after the file.
+    fn judge_so_far(&self, gateway: &Gateway, filename: &str, bytes: u64) -> Result<()> {
+        match &self.purpose {
+            Some(purpose) => judge_file(gateway, purpose, filename, bytes),
+            None => judge_size(gateway.largest_file(), bytes),
+        }
+    }
+
+    fn may_be_batch(&self, filename: &str) -> bool {
+        self.purpose.as_ref().map_or_else(|| is_jsonl(filename), |purpose| purpose == "batch")
+    }
+
+    /// Takes back what was stored.
+    pub(super) async fn discard(&self, gateway: &Gateway) {
+        let Some(file) = &self.file else { return };
+        let sidecar = file.index.as_ref().map(|index| &index.blob);
+        for blob in sidecar.into_iter().chain([&file.blob]) {
+            if let Err(error) = gateway.blobs.delete(blob).await {
+                tracing::warn!(blob, error = %error.chain(), "a blob of a refused upload stays behind for the clean-up");
+            }
+        }
+    }
+}
+
+/// Refuses purposes that no upload may have.
+pub(crate) fn judge_purpose(purpose: String) -> Result<String> {
+    if PURPOSES.contains(&purpose.as_str()) {
+        return Ok(purpose);
+    }
+    let allowed = PURPOSES.join("', '");
+    let short: String = purpose.chars().take(64).collect();
+    Err(Error::invalid(format!("Invalid value: '{short}'. Supported values are: '{allowed}'."))
+        .with_param("purpose")
+        .with_code("invalid_value"))
+}
+
+/// Refuses a file that its purpose does not allow.
+pub(super) fn judge_file(gateway: &Gateway, purpose: &str, filename: &str, bytes: u64) -> Result<()> {
+    if purpose != "batch" {
+        return judge_size(gateway.settings.max_file_bytes, bytes);
+    }
+    if !is_jsonl(filename) {
+        return Err(Error::invalid("Invalid file format for Batch API. Must be .jsonl").with_param("file"));
+    }
+    judge_size(gateway.settings.max_batch_file_bytes, bytes)
+}
+
+fn judge_size(limit: u64, bytes: u64) -> Result<()> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Error::new(Kind::TooLarge, format!("The file is larger than the {limit} bytes allowed.")).with_param("file"))
+}
+
+fn is_jsonl(filename: &str) -> bool {
+    filename.get(filename.len().saturating_sub(6)..).is_some_and(|end| end.eq_ignore_ascii_case(".jsonl"))
+}
+
+/// The last part of whatever path was sent, without control characters and of bounded length.
+fn to_filename(given: &str) -> String {
+    let name = given.rsplit(['/', '\\']).next().unwrap_or_default();
+    let name: Vec<char> = name.chars().filter(|c| !c.is_control()).collect();
+    // The end stays: it has the extension.
+    let kept: String = name[name.len().saturating_sub(FILENAME_CHARS)..].iter().collect();
+    if kept.is_empty() { "file".to_owned() } else { kept }
+}
+
+async fn text(mut field: Field<'_>, name: &str) -> Result<String> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(broken)? {
+        if bytes.len() + chunk.len() > TEXT_BYTES {
+            return Err(Error::invalid(format!("The part '{name}' is too long.")).with_param(name));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    String::from_utf8(bytes).map_err(|_| Error::invalid(format!("The part '{name}' is not UTF-8.")).with_param(name))
+}
+
+async fn skip(mut field: Field<'_>) -> Result<()> {
+    while field.chunk().await.map_err(broken)?.is_some() {}
+    Ok(())
+}
+
+fn broken(error: MultipartError) -> Error {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return Error::new(Kind::TooLarge, "The form is larger than allowed.").with_source(error);
+    }
+    Error::invalid(format!("The multipart form can't be read: {}.", error.body_text())).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_cut_to_its_last_part() {
+        for (given, kept) in
+            [("a.jsonl", "a.jsonl"), ("/etc/a", "a"), ("C:\\x\\b.txt", "b.txt"), ("", "file"), ("a\0b", "ab")]
+        {
+            assert_eq!(to_filename(given), kept, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_extension() {
+        let name = to_filename(&format!("{}.jsonl", "é".repeat(400)));
+
+        assert_eq!(name.chars().count(), FILENAME_CHARS);
+        assert!(is_jsonl(&name));
+    }
+
+    #[test]
+    fn only_the_extension_makes_it_json_lines() {
+        for (name, is) in
+            [("a.jsonl", true), ("A.JSONL", true), ("a.json", false), ("jsonl", false), ("é", false), ("", false)]
+        {
+            assert_eq!(is_jsonl(name), is, "{name}");
+        }
+    }
+}

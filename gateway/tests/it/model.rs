@@ -1,0 +1,67 @@
+//! A model backend that plays from a script.
+
+use async_trait::async_trait;
+use domain::{Error, RequestContext, Result};
+use futures::{StreamExt, stream};
+use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
+use orchestrator::{Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome};
+use std::sync::{Arc, Mutex};
+
+/// What the model `m` says.
+#[derive(Clone, Default)]
+pub(crate) struct Script {
+    /// The events of a streamed answer.
+    pub(crate) events: Vec<&'static str>,
+    /// Whether a stream stays open after its events.
+    pub(crate) hangs: bool,
+    /// Whether a whole answer is cut in the middle.
+    pub(crate) is_cut: bool,
+    /// An error instead of an answer.
+    pub(crate) fails: Option<fn() -> Error>,
+    /// Every request that arrived.
+    pub(crate) heard: Arc<Mutex<Vec<(RequestContext, ModelRequest)>>>,
+}
+
+#[async_trait]
+impl ModelBackend for Script {
+    async fn call(&self, ctx: &RequestContext, request: ModelRequest) -> Result<ModelResponse> {
+        if request.head.model != "m" && request.head.model != "org/m" {
+            let message = format!("The model `{}` does not exist or you do not have access to it.", request.head.model);
+            return Err(Error::not_found(message).with_code("model_not_found").with_param("model"));
+        }
+        if let Some(fail) = self.fails {
+            return Err(fail());
+        }
+        let is_stream = request.head.stream;
+        self.heard.lock().unwrap().push((ctx.clone(), request));
+        Ok(if is_stream { self.stream() } else { self.whole() })
+    }
+
+    async fn models(&self) -> Result<Vec<ModelInfo>> {
+        let info = |id: &str| ModelInfo { id: id.into(), owned_by: "test".into(), created: 1, max_model_len: Some(8) };
+        Ok(vec![info("m"), info("org/m")])
+    }
+}
+
+impl Script {
+    fn stream(&self) -> ModelResponse {
+        let frames = stream::iter(self.events.clone()).map(|event| Frame::Data(event.into()));
+        let end = stream::iter([Frame::End(Outcome::default())]);
+        let body = if self.hangs {
+            ModelBody::new(frames.chain(stream::pending()))
+        } else {
+            ModelBody::new(frames.chain(end))
+        };
+        response("text/event-stream; charset=utf-8", body)
+    }
+
+    fn whole(&self) -> ModelResponse {
+        let error = self.is_cut.then(|| Error::unavailable("gone"));
+        response("application/json", ModelBody::whole("{\"ok\": 1}".into(), Outcome { error, ..Outcome::default() }))
+    }
+}
+
+fn response(content_type: &'static str, body: ModelBody) -> ModelResponse {
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+    ModelResponse { served_by: "vllm-a".into(), attempts: 2, status: StatusCode::OK, headers, body }
+}
