@@ -1,0 +1,127 @@
+//! The body of an answer: data as it comes, then exactly one word on how it ended.
+
+use bytes::{Bytes, BytesMut};
+use domain::{Error, Kind, Result, Usage};
+use futures::{Stream, StreamExt, stream};
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// A piece of an answer.
+#[derive(Debug)]
+pub enum Frame {
+    /// Bytes for the caller. Of an event stream, always whole events.
+    Data(Bytes),
+    /// The end; nothing follows.
+    End(Outcome),
+}
+
+/// How an answer ended.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Tokens used, if the model server said so.
+    pub usage: Option<Usage>,
+    /// The last `finish_reason`.
+    pub finish: Option<String>,
+    /// Why the answer is not complete. A caller of a stream has already got it as a last event.
+    pub error: Option<Error>,
+}
+
+/// A stream of frames. Dropping it aborts the call.
+pub struct ModelBody {
+    frames: Option<Pin<Box<dyn Stream<Item = Frame> + Send>>>,
+}
+
+impl ModelBody {
+    /// A body of these frames. Frames after an `End` are never seen; without one the answer counts as cut.
+    pub fn new(frames: impl Stream<Item = Frame> + Send + 'static) -> Self {
+        Self { frames: Some(Box::pin(frames)) }
+    }
+
+    /// A body that is all there.
+    #[must_use]
+    pub fn whole(bytes: Bytes, outcome: Outcome) -> Self {
+        Self::new(stream::iter([Frame::Data(bytes), Frame::End(outcome)]))
+    }
+
+    /// Waits for the whole body.
+    ///
+    /// # Errors
+    /// When it has more than `limit` bytes. An answer that was cut is no error here: see [`Outcome::error`].
+    pub async fn collect(mut self, limit: usize) -> Result<(Bytes, Outcome)> {
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = self.next().await {
+            match frame {
+                Frame::Data(data) if bytes.len() + data.len() > limit => return Err(too_large(limit)),
+                Frame::Data(data) => bytes.extend_from_slice(&data),
+                Frame::End(outcome) => return Ok((bytes.freeze(), outcome)),
+            }
+        }
+        Ok((bytes.freeze(), cut()))
+    }
+}
+
+fn too_large(limit: usize) -> Error {
+    Error::new(Kind::BadUpstream, format!("The model's answer is larger than the {limit} bytes allowed."))
+}
+
+fn cut() -> Outcome {
+    let error = Error::new(Kind::BadUpstream, "The answer was cut before its end.").with_code("answer_incomplete");
+    Outcome { error: Some(error), ..Outcome::default() }
+}
+
+impl Stream for ModelBody {
+    type Item = Frame;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Frame>> {
+        let Some(frames) = &mut self.frames else { return Poll::Ready(None) };
+        let frame = match frames.as_mut().poll_next(context) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(frame) => frame.unwrap_or_else(|| Frame::End(cut())),
+        };
+        if matches!(frame, Frame::End(_)) {
+            self.frames = None;
+        }
+        Poll::Ready(Some(frame))
+    }
+}
+
+impl fmt::Debug for ModelBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelBody").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_follows_the_end() {
+        let end = || Frame::End(Outcome::default());
+        let body = ModelBody::new(stream::iter([Frame::Data("a".into()), end(), Frame::Data("b".into()), end()]));
+
+        let frames: Vec<_> = StreamExt::collect(body).await;
+
+        assert!(matches!(&frames[..], [Frame::Data(_), Frame::End(_)]), "{frames:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_without_an_end_counts_as_cut() {
+        let body = ModelBody::new(stream::iter([Frame::Data("a".into())]));
+
+        let (bytes, outcome) = body.collect(10).await.unwrap();
+
+        assert_eq!(bytes, "a");
+        assert_eq!(outcome.error.unwrap().code(), Some("answer_incomplete"));
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_the_limit_is_refused() {
+        let body = ModelBody::whole("abc".into(), Outcome::default());
+
+        assert_eq!(body.collect(2).await.unwrap_err().kind(), Kind::BadUpstream);
+    }
+}
