@@ -1,1 +1,12 @@
-//! chassis
+//! What every process of Tandem needs around its own work: settings, telemetry, the HTTP shell, health and a
+//! graceful end. It knows no tenant, model, batch or database.
+
+pub mod drain;
+pub mod http;
+pub mod settings;
+pub mod telemetry;
+pub mod trace;
+
+mod status;
+
+pub use status::{error_body, status_of, type_of};

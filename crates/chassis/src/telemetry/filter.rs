@@ -1,0 +1,42 @@
+//! The log filter, refused when it would silently log nothing.
+
+use domain::{Error, Result};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+
+const ALLOWED: &str = "a level (off, error, warn, info, debug, trace) or a list such as `info,store=debug`";
+
+/// Reads a filter. A single word that is no level would be taken for the name of a module that nobody has.
+pub(super) fn parse(text: &str) -> Result<EnvFilter> {
+    let words = text.split(',').map(str::trim);
+    for word in words.filter(|word| !word.contains(['=', '['])) {
+        if word.parse::<LevelFilter>().is_err() {
+            return Err(refuse(text, &format!("`{word}` is not a level")));
+        }
+    }
+    EnvFilter::builder().parse(text).map_err(|error| refuse(text, &error.to_string()))
+}
+
+fn refuse(text: &str, why: &str) -> Error {
+    Error::invalid(format!("telemetry.log = \"{text}\": {why}; allowed is {ALLOWED}")).with_param("telemetry.log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_lists_are_read() {
+        for good in ["info", "WARN", "off", "info,store=debug", "warn, hyper=off", "info,[request]=debug"] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_level_is_refused_with_what_is_allowed() {
+        for bad in ["inof", "", "info,verbose", "info,store=loud"] {
+            let text = parse(bad).unwrap_err().to_string();
+            assert!(text.contains("telemetry.log") && text.contains("debug"), "{text}");
+        }
+    }
+}
