@@ -6,4 +6,6 @@ set -euo pipefail
 if ! command -v cargo-deny >/dev/null; then
     cargo install --locked --quiet cargo-deny
 fi
+# Crates of other platforms count too, and the check itself may not go to the network.
+cargo fetch --locked --quiet
 cargo deny --offline --locked check licenses bans sources
