@@ -62,8 +62,8 @@ impl Metrics {
         page.gauge("num_requests_running", "Number of requests in model execution batches.", load.running as f64);
         page.gauge("num_requests_waiting", "Number of requests waiting to be processed.", load.waiting as f64);
         page.head("num_requests_waiting_by_reason", "Waiting requests by reason.", "gauge");
-        page.sample("num_requests_waiting_by_reason", ",reason=\"capacity\"", load.waiting as f64);
-        page.sample("num_requests_waiting_by_reason", ",reason=\"deferred\"", 0.0);
+        page.sample("num_requests_waiting_by_reason", "reason=\"capacity\"", load.waiting as f64);
+        page.sample("num_requests_waiting_by_reason", "reason=\"deferred\"", 0.0);
         page.gauge("kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.", load.kv_usage);
         page.rejections(&totals.rejections);
         page.head("request_success_total", "Count of successfully processed requests.", "counter");
@@ -75,7 +75,7 @@ impl Metrics {
             ("error", 0.0),
             ("repetition", 0.0),
         ] {
-            page.sample("request_success_total", &format!(",finished_reason=\"{reason}\""), count);
+            page.sample("request_success_total", &format!("finished_reason=\"{reason}\""), count);
         }
         page.counter("prompt_tokens_total", "Number of prefill tokens processed.", &self.prompt_tokens);
         page.counter("generation_tokens_total", "Number of generation tokens processed.", &self.generation_tokens);
@@ -117,9 +117,13 @@ impl<'a> Page<'a> {
         let _ = write!(self.text, "# HELP vllm:{name} {help}\n# TYPE vllm:{name} {kind}\n");
     }
 
-    fn sample(&mut self, name: &str, more_labels: &str, value: f64) {
-        let model = self.model;
-        let _ = writeln!(self.text, "vllm:{name}{{engine=\"0\"{more_labels},model_name=\"{model}\"}} {value:?}");
+    /// Labels in the order of their names, as vLLM writes them.
+    fn sample(&mut self, name: &str, more_label: &str, value: f64) {
+        let model = format!("model_name=\"{}\"", self.model);
+        let mut labels = vec!["engine=\"0\"", &model, more_label];
+        labels.retain(|label| !label.is_empty());
+        labels.sort_unstable();
+        let _ = writeln!(self.text, "vllm:{name}{{{}}} {value:?}", labels.join(","));
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: f64) {
@@ -136,7 +140,7 @@ impl<'a> Page<'a> {
     fn rejections(&mut self, value: &AtomicU64) {
         let (name, model, value) = ("admission_rejections_total", self.model, read(value));
         self.head(name, "Requests refused before they reached the engine.", "counter");
-        let _ = writeln!(self.text, "vllm:{name}{{model_name=\"{model}\",reason=\"max_num_queued_reqs\"}} {value:?}");
+        let _ = writeln!(self.text, "vllm:{name}{{model_name=\"{model}\"reason=\"max_num_queued_reqs\"}} {value:?}");
     }
 
     fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
@@ -145,7 +149,7 @@ impl<'a> Page<'a> {
         let bounds = histogram.bounds.iter().map(|bound| format!("{bound:?}")).chain(["+Inf".to_owned()]);
         for (bound, count) in bounds.zip(&histogram.counts) {
             total += read(count);
-            self.sample(&format!("{name}_bucket"), &format!(",le=\"{bound}\""), total);
+            self.sample(&format!("{name}_bucket"), &format!("le=\"{bound}\""), total);
         }
         self.sample(&format!("{name}_count"), "", total);
         self.sample(&format!("{name}_sum"), "", read(&histogram.sum_micros) / 1e6);

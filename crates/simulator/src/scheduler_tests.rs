@@ -28,7 +28,8 @@ fn the_waiting_start_by_priority_and_then_by_arrival() {
     let second = enter(&scheduler, 0, 5);
 
     let mut order = Vec::new();
-    let mut ending = vec![("running", running), ("late", late), ("first", first), ("urgent", urgent), ("second", second)];
+    let mut ending =
+        vec![("running", running), ("late", late), ("first", first), ("urgent", urgent), ("second", second)];
     while let Some(position) = ending.iter().position(|(_, seat)| seat.is_running()) {
         order.push(ending.remove(position).0);
     }

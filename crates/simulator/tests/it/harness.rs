@@ -55,7 +55,10 @@ impl Server {
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> RequestBuilder {
-        self.client.post(format!("{}{path}", self.url)).header("content-type", "application/json").body(body.to_string())
+        self.client
+            .post(format!("{}{path}", self.url))
+            .header("content-type", "application/json")
+            .body(body.to_string())
     }
 
     pub(crate) fn chat(&self, body: &Value) -> RequestBuilder {

@@ -31,7 +31,7 @@ async fn the_waiting_are_visible_in_the_metrics() {
 
     assert!(metrics.contains(r#"vllm:num_requests_running{engine="0",model_name="tandem-sim"} 2.0"#));
     assert!(metrics.contains(r#"vllm:num_requests_waiting{engine="0",model_name="tandem-sim"} 3.0"#));
-    assert!(metrics.contains(r#"{engine="0",reason="capacity",model_name="tandem-sim"} 3.0"#), "{metrics}");
+    assert!(metrics.contains(r#"{engine="0",model_name="tandem-sim",reason="capacity"} 3.0"#), "{metrics}");
     requests.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
