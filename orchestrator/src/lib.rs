@@ -3,6 +3,17 @@
 
 mod backend;
 mod body;
+pub mod catalog;
+mod client;
+mod discover;
+mod failure;
+mod limits;
+mod openai;
+mod router;
+mod side_reader;
 
 pub use backend::{Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse};
 pub use body::{Frame, ModelBody, Outcome};
+pub use client::UpstreamClient;
+pub use discover::discover;
+pub use router::Router;

@@ -12,6 +12,21 @@ pub struct Event {
     pub data: String,
 }
 
+impl Event {
+    /// The event as bytes on the wire.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut text = self.event.as_ref().map(|name| format!("event: {name}\n")).unwrap_or_default();
+        for line in self.data.split('\n') {
+            text.push_str("data: ");
+            text.push_str(line);
+            text.push('\n');
+        }
+        text.push('\n');
+        Bytes::from(text)
+    }
+}
+
 /// The sender wrote an event that is larger than allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SseError {
@@ -212,7 +227,9 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        assert_eq!(decode(&[&encode_data("{}")]), [data("{}")]);
+        let event = Event { event: Some("x".into()), data: "a\nb".into() };
+
+        assert_eq!(decode(&[&encode_data("{}"), &event.encode()]), [data("{}"), event]);
     }
 
     proptest! {
