@@ -8,7 +8,7 @@ use axum::extract::{
 };
 use domain::{Error, FileId, Kind, Result};
 use http::StatusCode;
-use store::FileIndex;
+use store::{Blobs, FileIndex};
 
 const PURPOSES: [&str; 6] = ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"];
 
@@ -60,11 +60,19 @@ impl Form {
         let filename = to_filename(field.file_name().unwrap_or_default());
         self.judge_so_far(gateway, &filename, 0)?;
         let blob = format!("files/{}", self.id);
-        let mut sink = Sink::open(gateway, &blob, self.may_be_batch(&filename))?;
-        match self.pour(gateway, &filename, &mut field, &mut sink).await {
-            Ok(bytes) => Ok(Stored { filename, bytes, index: sink.finish().await?, blob }),
+        let mut sink = Sink::open(&gateway.blobs, &blob, self.may_be_batch(&filename));
+        let bytes = match self.pour(gateway, &filename, &mut field, &mut sink).await {
+            Ok(bytes) => bytes,
             Err(error) => {
                 sink.abort().await;
+                return Err(error);
+            }
+        };
+        match sink.finish().await {
+            Ok(index) => Ok(Stored { filename, bytes, blob, index }),
+            Err(error) => {
+                // The data may be there already when its index could not be written.
+                delete(&gateway.blobs, &blob).await;
                 Err(error)
             }
         }
@@ -97,10 +105,14 @@ impl Form {
         let Some(file) = &self.file else { return };
         let sidecar = file.index.as_ref().map(|index| &index.blob);
         for blob in sidecar.into_iter().chain([&file.blob]) {
-            if let Err(error) = gateway.blobs.delete(blob).await {
-                tracing::warn!(blob, error = %error.chain(), "a blob of a refused upload stays behind for the clean-up");
-            }
+            delete(&gateway.blobs, blob).await;
         }
+    }
+}
+
+async fn delete(blobs: &Blobs, blob: &str) {
+    if let Err(error) = blobs.delete(blob).await {
+        tracing::warn!(blob, error = %error.chain(), "a blob of a refused upload could not be removed");
     }
 }
 
