@@ -1,0 +1,260 @@
+//! One pass over a batch input as it is uploaded: the data blob, an index of its lines and a verdict on each.
+//! Memory does not grow with the file, but for 16 bytes a line to find a `custom_id` that repeats.
+
+use crate::{
+    BlobWriter, Blobs,
+    line::{GoodLine, Refusal, clip, judge},
+};
+use bytes::{Bytes, BytesMut};
+use domain::Result;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use wire::jsonl::{Line, LineScanner, TooLong};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Errors that are kept; beyond that they are only counted.
+const MAX_ERRORS: usize = 100;
+/// Distinct urls (and models) that are told apart; the rest is counted as [`OTHERS`].
+const MAX_TALLIES: usize = 32;
+/// Line numbers kept for each url and model.
+const MAX_FIRST_LINES: usize = 10;
+const OTHERS: &str = "(others)";
+
+/// Size of a [`LineRecord`] in the index blob.
+pub const INDEX_RECORD_BYTES: u64 = 16;
+
+/// What an input may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IngestLimits {
+    /// Lines that are not blank.
+    pub max_lines: u64,
+    /// Bytes of one line.
+    pub max_line_bytes: u32,
+}
+
+impl Default for IngestLimits {
+    fn default() -> Self {
+        Self { max_lines: 1_000_000, max_line_bytes: 8 * 1024 * 1024 }
+    }
+}
+
+/// What one pass found out; kept as JSON in the file's row.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileIndex {
+    /// Lines that are not blank.
+    pub lines: u64,
+    /// Bytes of the data blob.
+    pub bytes: u64,
+    /// CRC-32C of the data blob.
+    pub crc32c: u32,
+    /// Where the index blob is: a [`LineRecord`] for every line.
+    pub blob: String,
+    /// Estimated tokens of all lines.
+    pub tokens: u64,
+    /// The first mistakes.
+    pub errors: Vec<LineIssue>,
+    /// All mistakes.
+    pub error_count: u64,
+    /// Which urls the lines name; judging them needs the batch's endpoint.
+    pub urls: Vec<Tally>,
+    /// Which models the lines name.
+    pub models: Vec<Tally>,
+}
+
+/// A mistake in one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineIssue {
+    /// As in the `errors` of a batch.
+    pub code: String,
+    /// For a person.
+    pub message: String,
+    /// Physical line, counted from 1; 0 when it is about the whole file.
+    pub line: u64,
+    /// Which key of the line.
+    pub param: Option<String>,
+}
+
+/// How often a value occurs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// The value.
+    pub value: String,
+    /// Lines that have it.
+    pub count: u64,
+    /// The first of them, physical, counted from 1.
+    pub first_lines: Vec<u64>,
+}
+
+/// Where a line is: 16 bytes, little-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineRecord {
+    /// Of its first byte.
+    pub offset: u64,
+    /// Bytes without the line ending.
+    pub len: u32,
+    /// Estimated tokens: a quarter of its bytes, and what it may generate.
+    pub tokens: u32,
+}
+
+impl LineRecord {
+    /// The stored form.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        let packed = u128::from(self.offset) | u128::from(self.len) << 64 | u128::from(self.tokens) << 96;
+        packed.to_le_bytes()
+    }
+
+    /// Reads a stored range of the index.
+    pub fn parse_all(bytes: &[u8]) -> impl Iterator<Item = Self> + '_ {
+        bytes.as_chunks::<16>().0.iter().map(|record| {
+            let packed = u128::from_le_bytes(*record);
+            #[expect(clippy::cast_possible_truncation, reason = "taking the fields apart is the point")]
+            Self { offset: packed as u64, len: (packed >> 64) as u32, tokens: (packed >> 96) as u32 }
+        })
+    }
+}
+
+/// An upload being read.
+#[derive(Debug)]
+pub struct Ingest {
+    data: BlobWriter,
+    index: BlobWriter,
+    scanner: LineScanner,
+    findings: Findings,
+}
+
+impl Ingest {
+    /// Writes the data to `path` and the index beside it.
+    #[must_use]
+    pub fn new(blobs: &Blobs, path: &str, limits: IngestLimits) -> Self {
+        let blob = format!("{path}.index");
+        Self {
+            data: blobs.writer(path),
+            index: blobs.writer(&blob),
+            scanner: LineScanner::new(limits.max_line_bytes),
+            findings: Findings::new(blob, limits),
+        }
+    }
+
+    /// Takes the next bytes.
+    pub async fn feed(&mut self, bytes: Bytes) -> Result<()> {
+        let findings = &mut self.findings;
+        self.scanner.feed(&bytes, |line| findings.take(line));
+        self.index.write(self.findings.records.split().freeze()).await?;
+        self.data.write(bytes).await
+    }
+
+    /// Ends the file. Mistakes in lines are in the answer; an error means that storage failed.
+    pub async fn finish(self) -> Result<FileIndex> {
+        let Self { data, mut index, scanner, mut findings } = self;
+        scanner.finish(|line| findings.take(line));
+        index.write(findings.records.split().freeze()).await?;
+        let info = data.finish().await?;
+        index.finish().await?;
+        Ok(FileIndex { bytes: info.bytes, crc32c: info.crc32c, ..findings.end() })
+    }
+
+    /// Throws everything away.
+    pub async fn abort(self) {
+        self.data.abort().await;
+        self.index.abort().await;
+    }
+}
+
+#[derive(Debug)]
+struct Findings {
+    limits: IngestLimits,
+    found: FileIndex,
+    seen: HashSet<u128>,
+    records: BytesMut,
+}
+
+impl Findings {
+    fn new(blob: String, limits: IngestLimits) -> Self {
+        let found = FileIndex { blob, ..FileIndex::default() };
+        Self { limits, found, seen: HashSet::new(), records: BytesMut::new() }
+    }
+
+    fn take(&mut self, line: Result<Line<'_>, TooLong>) {
+        self.found.lines += 1;
+        if self.found.lines > self.limits.max_lines {
+            return self.take_surplus();
+        }
+        match line {
+            Ok(line) => self.take_line(line),
+            Err(long) => {
+                self.record(long.offset, 0, 0);
+                let message = format!("This line is longer than {} bytes.", self.limits.max_line_bytes);
+                self.refuse(long.number, Refusal { code: "invalid_request", message, param: None });
+            }
+        }
+    }
+
+    fn take_line(&mut self, line: Line<'_>) {
+        let judged = judge(line.bytes);
+        let generated = judged.as_ref().map_or(0, |good| good.max_tokens);
+        let tokens = u64::from(line.len / 4).saturating_add(generated).min(u64::from(u32::MAX));
+        self.record(line.offset, line.len, tokens);
+        match judged {
+            Ok(good) => self.take_good(line.number, &good),
+            Err(refusal) => self.refuse(line.number, refusal),
+        }
+    }
+
+    fn take_good(&mut self, number: u64, good: &GoodLine<'_>) {
+        tally(&mut self.found.urls, &good.url, number);
+        tally(&mut self.found.models, &good.model, number);
+        if !self.seen.insert(xxh3_128(good.custom_id.as_bytes())) {
+            let message = format!("The custom_id '{}' occurs in an earlier line.", clip(&good.custom_id));
+            self.refuse(number, Refusal { code: "duplicate_custom_id", message, param: Some("custom_id") });
+        }
+    }
+
+    /// A line beyond the limit costs neither memory nor an index record; the first one is the mistake.
+    fn take_surplus(&mut self) {
+        if self.found.lines == self.limits.max_lines + 1 {
+            let message =
+                format!("This file has more than {} lines. Split it into several batches.", self.limits.max_lines);
+            self.refuse(0, Refusal { code: "too_many_tasks", message, param: None });
+        }
+    }
+
+    fn record(&mut self, offset: u64, len: u32, tokens: u64) {
+        self.found.tokens = self.found.tokens.saturating_add(tokens);
+        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+        self.records.extend_from_slice(&LineRecord { offset, len, tokens }.to_bytes());
+    }
+
+    fn refuse(&mut self, line: u64, refusal: Refusal) {
+        self.found.error_count += 1;
+        if self.found.errors.len() < MAX_ERRORS {
+            let Refusal { code, message, param } = refusal;
+            self.found.errors.push(LineIssue { code: code.to_owned(), message, line, param: param.map(str::to_owned) });
+        }
+    }
+
+    fn end(mut self) -> FileIndex {
+        if self.found.lines == 0 {
+            let message = "This file has no requests in it.".to_owned();
+            self.refuse(0, Refusal { code: "empty_file", message, param: None });
+        }
+        self.found
+    }
+}
+
+fn tally(tallies: &mut Vec<Tally>, value: &str, line: u64) {
+    let mut value = clip(value);
+    let place = tallies.iter().position(|tally| tally.value == value);
+    if place.is_none() && tallies.len() >= MAX_TALLIES {
+        value = OTHERS;
+    }
+    match tallies.iter_mut().find(|tally| tally.value == value) {
+        Some(tally) => {
+            tally.count += 1;
+            if tally.first_lines.len() < MAX_FIRST_LINES {
+                tally.first_lines.push(line);
+            }
+        }
+        None => tallies.push(Tally { value: value.to_owned(), count: 1, first_lines: vec![line] }),
+    }
+}

@@ -1,0 +1,239 @@
+//! Checkpoints: a segment is a blob that counts once its row is here. Committing is idempotent by
+//! (shard, epoch, seq), and no line can be committed twice.
+
+use crate::{
+    ShardLease, ShardRow, Store,
+    plan::shard_row,
+    row::{Columns, db},
+};
+use domain::{BatchId, BatchStatus, Bitmap, Error, Kind, LineCounts, Result, ShardId, Usage};
+use sqlx::{Any, Transaction, any::AnyRow};
+
+/// Finished lines of a shard; their blobs are durable already.
+#[derive(Debug, Clone)]
+pub struct NewSegment {
+    /// Counts up within one lease.
+    pub seq: i64,
+    /// Answered lines.
+    pub ok_blob: Option<String>,
+    /// Every other line.
+    pub err_blob: Option<String>,
+    /// Which lines of the shard are in it.
+    pub done: Bitmap,
+    /// How they ended; together as many as `done` marks.
+    pub counts: LineCounts,
+    /// Tokens they used.
+    pub usage: Usage,
+    /// Calls among them that had been made before.
+    pub redone: i64,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitResult {
+    /// The lines count now.
+    Committed {
+        /// Whether that was the shard's last line.
+        shard_done: bool,
+        /// Whether that was the batch's last line.
+        batch_done: bool,
+    },
+    /// An earlier try had arrived.
+    AlreadyCommitted,
+    /// Somebody else may hold the shard: drop everything about it.
+    LeaseLost,
+}
+
+/// A committed segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentRow {
+    /// Its shard.
+    pub shard: ShardId,
+    /// The place of its shard.
+    pub ordinal: i64,
+    /// The lease it was written under.
+    pub epoch: i64,
+    /// Counts up within one lease.
+    pub seq: i64,
+    /// Answered lines.
+    pub ok_blob: Option<String>,
+    /// Every other line.
+    pub err_blob: Option<String>,
+    /// Which lines of the shard are in it.
+    pub done: Bitmap,
+    /// How they ended.
+    pub counts: LineCounts,
+    /// Tokens they used.
+    pub usage: Usage,
+    /// Milliseconds.
+    pub created_at_ms: i64,
+}
+
+impl Store {
+    /// Makes a segment count. Conflict (code `overlapping_lines`) when one of its lines has a record already.
+    pub async fn commit_segment(&self, lease: &ShardLease, segment: &NewSegment) -> Result<CommitResult> {
+        if segment.counts.recorded() != i64::try_from(segment.done.count()).map_err(Error::internal)? {
+            return Err(Error::internal(format!("a segment of {} counts other lines than it marks", lease.shard.id)));
+        }
+        let mut tx = self.begin().await?;
+        let batch = self.lock_batch(&mut tx, &lease.shard.batch_id).await?;
+        if self.is_committed(&mut tx, lease, segment.seq).await? {
+            return Ok(CommitResult::AlreadyCommitted);
+        }
+        let runs = |status| matches!(status, BatchStatus::InProgress | BatchStatus::Cancelling);
+        let Some(shard) =
+            self.lock_leased_shard(&mut tx, lease).await?.filter(|_| batch.is_some_and(|batch| runs(batch.status)))
+        else {
+            return Ok(CommitResult::LeaseLost);
+        };
+        if segment.done.len() != shard.done.len() || !segment.done.is_disjoint(&shard.done) {
+            return Err(Error::new(Kind::Conflict, "A line of this segment has a record already.")
+                .with_code("overlapping_lines"));
+        }
+        let mut done = shard.done;
+        done.union_with(&segment.done);
+        self.insert_segment(&mut tx, lease, segment).await?;
+        self.mark_done(&mut tx, lease, &done).await?;
+        let batch_done = self.count_lines(&mut tx, lease, segment).await? && done.is_full();
+        tx.commit().await.map_err(db)?;
+        Ok(CommitResult::Committed { shard_done: done.is_full(), batch_done })
+    }
+
+    /// The committed segments of a batch by (ordinal, epoch, seq).
+    pub async fn segments(&self, batch: &BatchId) -> Result<Vec<SegmentRow>> {
+        let rows = self
+            .sql(
+                "SELECT g.*, s.line_count FROM segments g JOIN shards s ON s.id = g.shard_id WHERE g.batch_id = $1 \
+                 ORDER BY g.ordinal, g.epoch, g.seq",
+            )
+            .bind(batch.as_str())
+            .fetch_all(self.reader())
+            .await
+            .map_err(db)?;
+        rows.iter().map(segment_row).collect()
+    }
+
+    async fn is_committed(&self, tx: &mut Transaction<'static, Any>, lease: &ShardLease, seq: i64) -> Result<bool> {
+        let row = self
+            .sql("SELECT seq FROM segments WHERE shard_id = $1 AND epoch = $2 AND seq = $3")
+            .bind(lease.shard.id.as_str())
+            .bind(lease.epoch)
+            .bind(seq)
+            .fetch_optional(&mut **tx)
+            .await
+            .map_err(db)?;
+        Ok(row.is_some())
+    }
+
+    async fn lock_leased_shard(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        lease: &ShardLease,
+    ) -> Result<Option<ShardRow>> {
+        let row = self
+            .sql("SELECT * FROM shards WHERE id = $1 AND epoch = $2 AND status = 'leased' FOR UPDATE")
+            .bind(lease.shard.id.as_str())
+            .bind(lease.epoch)
+            .fetch_optional(&mut **tx)
+            .await
+            .map_err(db)?;
+        row.as_ref().map(shard_row).transpose()
+    }
+
+    async fn insert_segment(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        lease: &ShardLease,
+        segment: &NewSegment,
+    ) -> Result<()> {
+        let NewSegment { counts, usage, .. } = segment;
+        self.sql(
+            "INSERT INTO segments (shard_id, epoch, seq, batch_id, ordinal, ok_blob, err_blob, done, lines_completed, \
+             lines_failed, lines_expired, lines_cancelled, input_tokens, output_tokens, cached_tokens, reasoning_tokens, \
+             created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, now_ms())",
+        )
+        .bind(lease.shard.id.as_str())
+        .bind(lease.epoch)
+        .bind(segment.seq)
+        .bind(lease.shard.batch_id.as_str())
+        .bind(lease.shard.ordinal)
+        .bind(segment.ok_blob.clone())
+        .bind(segment.err_blob.clone())
+        .bind(segment.done.as_bytes())
+        .bind(counts.completed)
+        .bind(counts.failed)
+        .bind(counts.expired)
+        .bind(counts.cancelled)
+        .bind(usage.input.cast_signed())
+        .bind(usage.output.cast_signed())
+        .bind(usage.cached.cast_signed())
+        .bind(usage.reasoning.cast_signed())
+        .execute(&mut **tx)
+        .await
+        .map_err(db)?;
+        Ok(())
+    }
+
+    async fn mark_done(&self, tx: &mut Transaction<'static, Any>, lease: &ShardLease, done: &Bitmap) -> Result<()> {
+        let end = if done.is_full() { ", status = 'done', owner = NULL, lease_until_ms = 0" } else { "" };
+        self.sql(&format!("UPDATE shards SET done = $3{end} WHERE id = $1 AND epoch = $2"))
+            .bind(lease.shard.id.as_str())
+            .bind(lease.epoch)
+            .bind(done.as_bytes())
+            .execute(&mut **tx)
+            .await
+            .map_err(db)?;
+        Ok(())
+    }
+
+    /// Adds to the totals of the batch and says whether all its lines have a record now.
+    async fn count_lines(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        lease: &ShardLease,
+        segment: &NewSegment,
+    ) -> Result<bool> {
+        let NewSegment { counts, usage, .. } = segment;
+        let row = self
+            .sql(
+                "UPDATE batches SET lines_completed = lines_completed + $2, lines_failed = lines_failed + $3, \
+                 lines_expired = lines_expired + $4, lines_cancelled = lines_cancelled + $5, \
+                 input_tokens = input_tokens + $6, output_tokens = output_tokens + $7, \
+                 cached_tokens = cached_tokens + $8, reasoning_tokens = reasoning_tokens + $9, \
+                 redone_requests = redone_requests + $10 WHERE id = $1 \
+                 RETURNING total_lines, lines_completed, lines_failed, lines_expired, lines_cancelled",
+            )
+            .bind(lease.shard.batch_id.as_str())
+            .bind(counts.completed)
+            .bind(counts.failed)
+            .bind(counts.expired)
+            .bind(counts.cancelled)
+            .bind(usage.input.cast_signed())
+            .bind(usage.output.cast_signed())
+            .bind(usage.cached.cast_signed())
+            .bind(usage.reasoning.cast_signed())
+            .bind(segment.redone)
+            .fetch_one(&mut **tx)
+            .await
+            .map_err(db)?;
+        let columns = Columns(&row);
+        Ok(columns.counts()?.recorded() == columns.int("total_lines")?)
+    }
+}
+
+fn segment_row(row: &AnyRow) -> Result<SegmentRow> {
+    let columns = Columns(row);
+    let lines = usize::try_from(columns.int("line_count")?).map_err(Error::internal)?;
+    Ok(SegmentRow {
+        shard: ShardId::from_string(columns.text("shard_id")?),
+        ordinal: columns.int("ordinal")?,
+        epoch: columns.int("epoch")?,
+        seq: columns.int("seq")?,
+        ok_blob: columns.opt_text("ok_blob")?,
+        err_blob: columns.opt_text("err_blob")?,
+        done: Bitmap::from_bytes(lines, &columns.blob("done")?),
+        counts: columns.counts()?,
+        usage: columns.usage()?,
+        created_at_ms: columns.int("created_at_ms")?,
+    })
+}

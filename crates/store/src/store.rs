@@ -1,0 +1,172 @@
+//! The pools and the three things everything else is made of: a rendered statement, a reader and a transaction.
+
+use crate::{
+    dialect::Dialect,
+    row::{Columns, db},
+};
+use domain::{Error, Kind, Result};
+use futures::future::BoxFuture;
+use sqlx::{
+    Any, AnyConnection, AnyPool, AssertSqlSafe, Executor, Row, Transaction,
+    any::{AnyArguments, AnyPoolOptions},
+    query::Query,
+};
+use std::{
+    sync::{Arc, Once},
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+const POSTGRES_CONNECTIONS: u32 = 16;
+const SQLITE_READERS: u32 = 4;
+
+/// A statement ready to be bound and run.
+pub(crate) type Sql = Query<'static, Any, AnyArguments>;
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    writer: AnyPool,
+    reader: AnyPool,
+    dialect: Dialect,
+    bell_hint: Arc<Notify>,
+}
+
+impl Store {
+    /// Opens `sqlite:///path/file.db` (made when missing) or `postgres://…`. Does not migrate.
+    pub async fn open(url: &str) -> Result<Self> {
+        static DRIVERS: Once = Once::new();
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        let dialect = Dialect::of_url(url).ok_or_else(|| {
+            Error::invalid("The database URL must start with `postgres://` or `sqlite://` (then an absolute path).")
+        })?;
+        let (writer, reader) = match dialect {
+            Dialect::Postgres => open_postgres(url).await,
+            Dialect::Sqlite => open_sqlite(url).await,
+        }
+        .map_err(|error| cannot_open(dialect, error))?;
+        let bell_hint = Arc::new(Notify::new());
+        Ok(Self { inner: Arc::new(Inner { writer, reader, dialect, bell_hint }) })
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        self.now_ms().await.map(drop)
+    }
+
+    /// The database's clock, in milliseconds since 1970.
+    pub async fn now_ms(&self) -> Result<i64> {
+        let row = self.sql("SELECT now_ms() AS now_ms").fetch_one(self.reader()).await.map_err(db)?;
+        Columns(&row).int("now_ms")
+    }
+
+    /// Woken when somebody in this process rings a bell; a hint, never the only reason to look.
+    #[must_use]
+    pub fn bell_hint(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.bell_hint)
+    }
+
+    /// Closes every connection and waits for it.
+    pub async fn close(&self) {
+        self.inner.reader.close().await;
+        self.inner.writer.close().await;
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.inner.dialect
+    }
+
+    /// The statement in this database's words.
+    pub(crate) fn sql(&self, sql: &str) -> Sql {
+        sqlx::query(AssertSqlSafe(self.inner.dialect.render(sql)))
+    }
+
+    /// For statements that only read.
+    pub(crate) fn reader(&self) -> &AnyPool {
+        &self.inner.reader
+    }
+
+    /// For single statements that write.
+    pub(crate) fn writer(&self) -> &AnyPool {
+        &self.inner.writer
+    }
+
+    /// A transaction that may write from its first statement on.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>> {
+        match self.inner.dialect {
+            Dialect::Postgres => self.inner.writer.begin().await,
+            // A deferred transaction that reads first fails with SQLITE_BUSY when another process writes meanwhile.
+            Dialect::Sqlite => self.inner.writer.begin_with("BEGIN IMMEDIATE").await,
+        }
+        .map_err(db)
+    }
+
+    /// Runs a write and says whether it changed anything.
+    pub(crate) async fn changed(&self, statement: Sql) -> Result<bool> {
+        Ok(statement.execute(self.writer()).await.map_err(db)?.rows_affected() > 0)
+    }
+}
+
+fn cannot_open(dialect: Dialect, error: sqlx::Error) -> Error {
+    let hint = match dialect {
+        Dialect::Postgres => "PostgreSQL can't be reached. Check the host, port, user and database in the URL.",
+        Dialect::Sqlite => "The SQLite file can't be opened. Check that its folder exists and can be written.",
+    };
+    Error::new(Kind::Unavailable, hint).with_source(error)
+}
+
+/// One pool. Each connection is asked before use whether it still sits on a writable primary: after a failover
+/// an old connection answers pings and refuses every write.
+async fn open_postgres(url: &str) -> sqlx::Result<(AnyPool, AnyPool)> {
+    let pool = AnyPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(is_writable(connection)))
+        .connect(url)
+        .await?;
+    Ok((pool.clone(), pool))
+}
+
+async fn is_writable(connection: &mut AnyConnection) -> sqlx::Result<bool> {
+    let row = connection.fetch_one("SELECT current_setting('transaction_read_only') AS read_only").await?;
+    Ok(row.try_get::<String, _>("read_only")? == "off")
+}
+
+/// One connection that writes, several that may only read.
+async fn open_sqlite(url: &str) -> sqlx::Result<(AnyPool, AnyPool)> {
+    let url = if url.contains('?') { url.to_owned() } else { format!("{url}?mode=rwc") };
+    let options = AnyPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).idle_timeout(None).max_lifetime(None);
+    let writer = options
+        .clone()
+        .max_connections(1)
+        .after_connect(|connection, _| pragmas(connection, "PRAGMA query_only = OFF"))
+        .connect(&url)
+        .await?;
+    let reader = options
+        .max_connections(SQLITE_READERS)
+        .after_connect(|connection, _| pragmas(connection, "PRAGMA query_only = ON"))
+        .connect(&url)
+        .await?;
+    Ok((writer, reader))
+}
+
+fn pragmas<'a>(connection: &'a mut AnyConnection, last: &'static str) -> BoxFuture<'a, sqlx::Result<()>> {
+    Box::pin(async move {
+        for pragma in [
+            "PRAGMA busy_timeout = 5000",
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = FULL",
+            "PRAGMA foreign_keys = ON",
+            last,
+        ] {
+            connection.execute(pragma).await?;
+        }
+        Ok(())
+    })
+}
