@@ -7,9 +7,13 @@ pub mod catalog;
 mod client;
 mod discover;
 mod failure;
+pub mod http;
 mod limits;
+mod link;
 mod openai;
+pub mod remote;
 mod router;
+pub mod settings;
 mod side_reader;
 
 pub use backend::{Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse};

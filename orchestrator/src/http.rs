@@ -1,0 +1,67 @@
+//! The internal service: a [`ModelBackend`] for other processes. It trusts its callers; only they may reach it.
+
+use crate::{
+    Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse,
+    link::{self, AnswerHead, CALL_PATH, MODELS_PATH},
+};
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, Path, State},
+    response::Response,
+    routing::{get, post},
+};
+use chassis::http::ApiError;
+use domain::Error;
+use futures::{StreamExt, stream};
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+use std::{convert::Infallible, sync::Arc};
+
+/// The edge has its own, smaller limit.
+const MAX_BODY_BYTES: usize = 256 << 20;
+
+type Backend = Arc<dyn ModelBackend>;
+
+/// Serves `backend` to `RemoteBackend`s.
+pub fn routes(backend: Arc<dyn ModelBackend>) -> Router {
+    Router::new()
+        .route(&format!("{CALL_PATH}{{dialect}}"), post(call))
+        .route(MODELS_PATH, get(models))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(backend)
+}
+
+async fn call(
+    State(backend): State<Backend>,
+    Path(dialect): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let dialect = Dialect::ALL
+        .into_iter()
+        .find(|known| known.as_str() == dialect)
+        .ok_or_else(|| Error::not_found(format!("There is no dialect `{dialect}`.")))?;
+    let request = ModelRequest::parse(dialect, body)?;
+    let answer = backend.call(&link::from_headers(&headers), request).await?;
+    Ok(to_response(answer))
+}
+
+async fn models(State(backend): State<Backend>) -> Result<Json<Vec<ModelInfo>>, ApiError> {
+    Ok(Json(backend.models().await?))
+}
+
+fn to_response(answer: ModelResponse) -> Response {
+    let text = |value: &HeaderValue| value.to_str().map(str::to_owned).ok();
+    let headers = answer.headers.iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?)));
+    let head = AnswerHead {
+        served_by: answer.served_by,
+        attempts: answer.attempts,
+        status: answer.status.as_u16(),
+        headers: headers.collect(),
+    };
+    let head = stream::iter([link::encode_head(&head)]);
+    let mut response =
+        Response::new(Body::from_stream(head.chain(answer.body.map(link::encode_frame)).map(Ok::<_, Infallible>)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(link::CONTENT_TYPE));
+    response
+}

@@ -1,0 +1,148 @@
+//! A backend in another process, behind the routes of `http`. To its callers it is no different from the router.
+
+use crate::{
+    Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome,
+    catalog::Timeouts,
+    client::UpstreamClient,
+    limits::Limits,
+    link::{self, AnswerHead, CALL_PATH, MODELS_PATH, Piece},
+};
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use domain::{Error, Kind, RequestContext, Result};
+use futures::Stream;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use std::time::Duration;
+use url::Url;
+
+const MAX_SMALL_BYTES: usize = 16 << 20;
+/// Only against an orchestrator that is gone without a word: it keeps the real limits itself.
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(2),
+    first_token: Duration::from_secs(86_400),
+    idle: Duration::from_secs(3_600),
+    total: Duration::from_secs(86_400),
+};
+
+/// Calls an orchestrator over HTTP.
+#[derive(Debug)]
+pub struct RemoteBackend {
+    base: String,
+    client: UpstreamClient,
+}
+
+impl RemoteBackend {
+    /// A backend at `url`, as `http://orchestrator:8080`.
+    #[must_use]
+    pub fn new(url: &Url, client: UpstreamClient) -> Self {
+        Self { base: url.as_str().trim_end_matches('/').to_owned(), client }
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>, limits: &Limits) -> Result<Response<Incoming>> {
+        let response = limits.within(limits.total(), self.client.send(request, TIMEOUTS.connect)).await?;
+        let response = response.map_err(|cause| {
+            Error::unavailable("The service that reaches the models can't be reached; try again later.")
+                .with_source(cause)
+        })?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        let body = read(body, limits).await.unwrap_or_default();
+        Err(link::read_error(parts.status, &parts.headers, &body))
+    }
+}
+
+#[async_trait]
+impl ModelBackend for RemoteBackend {
+    async fn call(&self, ctx: &RequestContext, request: ModelRequest) -> Result<ModelResponse> {
+        let limits = Limits::new(TIMEOUTS, ctx.deadline);
+        let address = format!("{}{CALL_PATH}{}", self.base, request.dialect.as_str());
+        let mut http = Request::post(address).body(Full::new(request.body)).map_err(Error::internal)?;
+        *http.headers_mut() = link::to_headers(ctx);
+        http.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = self.send(http, &limits).await?.into_body();
+        let mut pieces = Pieces { body, buffer: BytesMut::new(), limits };
+        match pieces.next().await? {
+            Piece::Head(head) => to_response(head, pieces),
+            Piece::Frame(_) => Err(cut()),
+        }
+    }
+
+    async fn models(&self) -> Result<Vec<ModelInfo>> {
+        let limits = Limits::new(Timeouts { total: Duration::from_secs(10), ..TIMEOUTS }, None);
+        let request = Request::get(format!("{}{MODELS_PATH}", self.base)).body(Full::default());
+        let response = self.send(request.map_err(Error::internal)?, &limits).await?;
+        let body = read(response.into_body(), &limits).await?;
+        serde_json::from_slice(&body).map_err(|cause| cut().with_source(cause))
+    }
+}
+
+fn to_response(head: AnswerHead, pieces: Pieces) -> Result<ModelResponse> {
+    let header = |(name, value): &(String, String)| {
+        Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?))
+    };
+    let headers: HeaderMap = head.headers.iter().filter_map(header).collect();
+    let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let is_stream = content_type.starts_with(b"text/event-stream");
+    Ok(ModelResponse {
+        served_by: head.served_by,
+        attempts: head.attempts,
+        status: StatusCode::from_u16(head.status).map_err(|cause| cut().with_source(cause))?,
+        headers,
+        body: ModelBody::new(pieces.frames(is_stream)),
+    })
+}
+
+/// The answer as it arrives.
+struct Pieces {
+    body: Incoming,
+    buffer: BytesMut,
+    limits: Limits,
+}
+
+impl Pieces {
+    async fn next(&mut self) -> Result<Piece> {
+        loop {
+            if let Some(piece) = link::decode(&mut self.buffer)? {
+                return Ok(piece);
+            }
+            match self.limits.within(self.limits.next(), self.body.frame()).await? {
+                Some(Ok(frame)) => self.buffer.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                Some(Err(cause)) => return Err(cut().with_source(cause)),
+                None => return Err(cut()),
+            }
+        }
+    }
+
+    fn frames(mut self, is_stream: bool) -> impl Stream<Item = Frame> + Send {
+        async_stream::stream! {
+            loop {
+                let error = match self.next().await {
+                    Ok(Piece::Frame(frame)) => {
+                        yield frame;
+                        continue;
+                    }
+                    Ok(Piece::Head(_)) => cut(),
+                    Err(error) => error,
+                };
+                if is_stream {
+                    yield Frame::Data(wire::sse::encode_data(&chassis::error_body(&error).to_json()));
+                }
+                yield Frame::End(Outcome { error: Some(error), ..Outcome::default() });
+                break;
+            }
+        }
+    }
+}
+
+async fn read(body: Incoming, limits: &Limits) -> Result<Bytes> {
+    let collected = limits.within(limits.next(), Limited::new(body, MAX_SMALL_BYTES).collect()).await?;
+    Ok(collected.map_err(|cause| cut().with_source(cause))?.to_bytes())
+}
+
+fn cut() -> Error {
+    Error::new(Kind::BadUpstream, "The answer was cut on its way from the model.").with_code("answer_incomplete")
+}
