@@ -11,10 +11,7 @@ use sqlx::{
     any::{AnyArguments, AnyPoolOptions},
     query::Query,
 };
-use std::{
-    sync::{Arc, Once},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,8 +37,7 @@ struct Inner {
 impl Store {
     /// Opens `sqlite:///path/file.db` (made when missing) or `postgres://…`. Does not migrate.
     pub async fn open(url: &str) -> Result<Self> {
-        static DRIVERS: Once = Once::new();
-        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        sqlx::any::install_default_drivers();
         let dialect = Dialect::of_url(url).ok_or_else(|| {
             Error::invalid("The database URL must start with `postgres://` or `sqlite://` (then an absolute path).")
         })?;
