@@ -104,7 +104,7 @@ impl Gateway {
         Ok(())
     }
 
-    fn largest_file(&self) -> u64 {
+    pub(crate) fn largest_file(&self) -> u64 {
         self.settings.max_file_bytes.max(self.settings.max_batch_file_bytes)
     }
 }

@@ -12,7 +12,7 @@ use domain::{BatchId, Endpoint, Error, FileId, Pointer, PointerKind, RequestCont
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
-use store::{BatchRow, NewBatch};
+use store::NewBatch;
 use wire::batch::{Batch, List};
 
 const METADATA_PAIRS: usize = 16;

@@ -4,8 +4,7 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use domain::{Error, Result};
-use futures::StreamExt;
+use domain::{Error, Kind, Result};
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{
@@ -48,7 +47,7 @@ async fn open(blobs: &Blobs, file: &FileRow, etag: &str, range: Range<u64>, stat
     let body = if length == 0 {
         Body::empty()
     } else {
-        Body::from_stream(blobs.stream(&file.blob, (!is_whole).then_some(range)).await?)
+        Body::from_stream(blobs.stream(&file.blob, (!is_whole).then_some(range)).await.map_err(ours)?)
     };
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
@@ -61,6 +60,11 @@ async fn open(blobs: &Blobs, file: &FileRow, etag: &str, range: Range<u64>, stat
         set(headers, CONTENT_RANGE, &content_range)?;
     }
     Ok(response)
+}
+
+/// The row is there, so a missing blob is our fault and no 404.
+fn ours(error: Error) -> Error {
+    if error.kind() == Kind::NotFound { Error::internal(error) } else { error }
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<()> {
