@@ -12,10 +12,8 @@ use domain::{BatchStatus, Error, FileId, LineCounts, Result};
 use store::{BatchLease, BatchRow, FinishBatch, NewFile, SegmentRow, ShardRow};
 use tracing::{info, warn};
 
-const EXPIRED: Fill = Fill {
-    code: "batch_expired",
-    message: "This request could not be executed before the completion window expired.",
-};
+const EXPIRED: Fill =
+    Fill { code: "batch_expired", message: "This request could not be executed before the completion window expired." };
 const CANCELLED: Fill =
     Fill { code: "batch_cancelled", message: "This request was not executed because the batch was cancelled." };
 
@@ -106,7 +104,12 @@ fn split<'a>(segments: &'a [SegmentRow], shard: &ShardRow) -> (&'a [SegmentRow],
 }
 
 /// Lines that no shard was ever cut for.
-async fn append_unplanned(core: &Core, input: &Input, merge: &mut Merge<'_>, lines: std::ops::Range<u64>) -> Result<()> {
+async fn append_unplanned(
+    core: &Core,
+    input: &Input,
+    merge: &mut Merge<'_>,
+    lines: std::ops::Range<u64>,
+) -> Result<()> {
     let mut next = lines.start;
     while next < lines.end {
         let until = lines.end.min(next + UNPLANNED);

@@ -41,7 +41,8 @@ impl Input {
     /// Like [`Input::find`], for a batch whose input was seen before.
     pub(crate) async fn open(store: &Store, batch: &BatchRow) -> Result<Self> {
         let input = Self::find(store, batch).await?;
-        input.ok_or_else(|| Error::internal(format!("input file {} of batch {} is gone", batch.input_file_id, batch.id)))
+        input
+            .ok_or_else(|| Error::internal(format!("input file {} of batch {} is gone", batch.input_file_id, batch.id)))
     }
 
     /// The places of `lines`, counted from 0 over the non-blank lines of the file.
@@ -72,7 +73,8 @@ impl Input {
 
 fn place(record: &[u8]) -> Place {
     let mut fields = record.iter().copied();
-    let mut read = |bytes: u32| (0..bytes).fold(0u64, |value, at| value | u64::from(fields.next().unwrap_or(0)) << (8 * at));
+    let mut read =
+        |bytes: u32| (0..bytes).fold(0u64, |value, at| value | u64::from(fields.next().unwrap_or(0)) << (8 * at));
     let (offset, len, tokens) = (read(8), read(4), read(4));
     let narrow = |value| u32::try_from(value).unwrap_or(u32::MAX);
     Place { offset, len: narrow(len), tokens: narrow(tokens) }

@@ -89,7 +89,9 @@ impl Leases {
                         close(&entry.pass, Ending::Cancelled);
                     }
                 }
-                None => close(&entry.pass, Ending::Lost),
+                None => {
+                    close(&entry.pass, Ending::Lost);
+                }
             }
         }
     }

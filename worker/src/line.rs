@@ -91,7 +91,13 @@ impl Line {
     }
 
     /// One call within the gate of its model; `None` when told to stop before it began.
-    async fn call(&mut self, core: &Core, gate: &Gate, context: &RequestContext, request: ModelRequest) -> Option<Attempt> {
+    async fn call(
+        &mut self,
+        core: &Core,
+        gate: &Gate,
+        context: &RequestContext,
+        request: ModelRequest,
+    ) -> Option<Attempt> {
         let permit = self.unless_closed(gate.enter()).await?.ok()?;
         let pass = self.pass.wait_for(|pass| *pass != Pass::Paused).await.map(|pass| *pass);
         if pass.ok()? != Pass::Open {
@@ -164,7 +170,7 @@ async fn attempt(core: &Core, context: &RequestContext, request: ModelRequest) -
 impl Attempt {
     fn remedy(&self) -> Remedy {
         match self {
-            Self::Answer { status, .. } => retry::of_status(status.as_u16()),
+            Self::Answer { status, body, .. } => retry::of_answer(status.as_u16(), body),
             Self::Failure(error) => retry::of_error(error),
         }
     }

@@ -63,7 +63,7 @@ impl<'a> Merge<'a> {
 
     /// Appends the lines of the next part.
     pub(crate) async fn append(&mut self, part: &Part<'_>) -> Result<()> {
-        let records = self.collect(part).await?;
+        let records = collect(self.core, part).await?;
         let texts = match records.iter().any(Option::is_none) {
             true => self.input.lines(&self.core.blobs, part.bytes.clone(), part.lines).await?,
             false => Vec::new(),
@@ -79,7 +79,8 @@ impl<'a> Merge<'a> {
                     self.err.write(self.core, &json).await?;
                 }
                 None => {
-                    let fill = self.fill.ok_or_else(|| Error::internal("a finished shard has a line without a record"))?;
+                    let fill =
+                        self.fill.ok_or_else(|| Error::internal("a finished shard has a line without a record"))?;
                     self.filled += 1;
                     let name = input::custom_id(&texts[number]);
                     self.err.write(self.core, &record::unexecuted(&name, fill.code, fill.message)).await?;
@@ -87,23 +88,6 @@ impl<'a> Merge<'a> {
             }
         }
         Ok(())
-    }
-
-    /// The records of a part, each at the place of its line.
-    async fn collect(&self, part: &Part<'_>) -> Result<Vec<Option<(Side, Bytes)>>> {
-        let mut records: Vec<Option<(Side, Bytes)>> = vec![None; part.lines];
-        for segment in part.segments {
-            for (side, blob) in [(Side::Ok, &segment.ok_blob), (Side::Err, &segment.err_blob)] {
-                let Some(blob) = blob else { continue };
-                for (number, json) in record::read(&self.core.blobs.get(blob).await?)? {
-                    let slot = records.get_mut(number).ok_or_else(|| misplaced(blob, number))?;
-                    if slot.replace((side, json)).is_some() {
-                        return Err(misplaced(blob, number));
-                    }
-                }
-            }
-        }
-        Ok(records)
     }
 
     /// Completes both files. `None` for one without lines.
@@ -117,6 +101,23 @@ impl<'a> Merge<'a> {
     pub(crate) fn executed(&self) -> LineCounts {
         LineCounts { completed: self.completed, failed: self.failed, ..LineCounts::default() }
     }
+}
+
+/// The records of a part, each at the place of its line.
+async fn collect(core: &Core, part: &Part<'_>) -> Result<Vec<Option<(Side, Bytes)>>> {
+    let mut records: Vec<Option<(Side, Bytes)>> = vec![None; part.lines];
+    for segment in part.segments {
+        for (side, blob) in [(Side::Ok, &segment.ok_blob), (Side::Err, &segment.err_blob)] {
+            let Some(blob) = blob else { continue };
+            for (number, json) in record::read(&core.blobs.get(blob).await?)? {
+                let slot = records.get_mut(number).ok_or_else(|| misplaced(blob, number))?;
+                if slot.replace((side, json)).is_some() {
+                    return Err(misplaced(blob, number));
+                }
+            }
+        }
+    }
+    Ok(records)
 }
 
 fn misplaced(blob: &str, number: usize) -> Error {
@@ -136,7 +137,7 @@ impl Output {
         }
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
-            None => core.blobs.writer(&self.path).await?,
+            None => core.blobs.writer(&self.path),
         };
         writer.write(self.buffer.split().freeze()).await?;
         self.writer = Some(writer);

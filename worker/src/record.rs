@@ -62,7 +62,8 @@ fn to_json(custom_id: &str, response: Option<LineResponse>, error: Option<LineEr
 
 /// JSON as it came, unless it spans lines: a file line must not.
 fn on_one_line(body: &[u8]) -> Result<Box<RawValue>> {
-    let nonsense = |error| Error::new(Kind::BadUpstream, "The model answered something that is not JSON.").with_source(error);
+    let nonsense =
+        |error| Error::new(Kind::BadUpstream, "The model answered something that is not JSON.").with_source(error);
     if memchr::memchr2(b'\n', b'\r', body).is_none() {
         return serde_json::from_slice(body).map_err(nonsense);
     }
@@ -118,8 +119,6 @@ mod tests {
         let json = String::from_utf8(unexecuted("c", "batch_expired", "m")).unwrap();
 
         assert!(json.starts_with(r#"{"id":"batch_req_"#), "{json}");
-        assert!(json.ends_with(
-            r#""custom_id":"c","response":null,"error":{"code":"batch_expired","message":"m"}}"#
-        ));
+        assert!(json.ends_with(r#""custom_id":"c","response":null,"error":{"code":"batch_expired","message":"m"}}"#));
     }
 }

@@ -3,6 +3,7 @@
 
 use domain::{Error, Kind};
 use std::time::Duration;
+use wire::error::ErrorBody;
 
 /// What to do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +28,20 @@ pub(crate) fn of_error(error: &Error) -> Remedy {
     }
 }
 
-/// What to do about an answer with this status.
-pub(crate) fn of_status(status: u16) -> Remedy {
+/// What to do about an answer.
+pub(crate) fn of_answer(status: u16, body: &[u8]) -> Remedy {
+    // The batch was accepted with this model: a deployment that lacks it is a mistake of the operator.
+    if status == 404 && serde_json::from_slice::<ErrorBody>(body).is_ok_and(|body| is_model_missing(&body)) {
+        return Remedy::Wait(None);
+    }
+    of_status(status)
+}
+
+fn is_model_missing(body: &ErrorBody) -> bool {
+    body.error.code.as_deref() == Some("model_not_found")
+}
+
+fn of_status(status: u16) -> Remedy {
     match status {
         401 | 403 | 429 | 503 => Remedy::Wait(None),
         408 | 500 | 502 | 504.. => Remedy::Charge,
@@ -53,6 +66,14 @@ mod tests {
         assert_eq!(of_error(&Error::new(Kind::RateLimited { retry_after: told }, "later")), Remedy::Wait(told));
         assert_eq!(of_error(&Error::not_found("gone").with_code("model_not_found")), Remedy::Wait(None));
         assert!([401, 403, 429, 503].into_iter().all(|status| of_status(status) == Remedy::Wait(None)));
+    }
+
+    #[test]
+    fn a_deployment_without_the_model_charges_nobody() {
+        let body = br#"{"error":{"message":"m","type":"t","param":"model","code":"model_not_found"}}"#;
+
+        assert_eq!(of_answer(404, body), Remedy::Wait(None));
+        assert_eq!(of_answer(404, b"{}"), Remedy::Record);
     }
 
     #[test]

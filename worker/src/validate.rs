@@ -14,7 +14,8 @@ const MOST: usize = 100;
 pub(crate) async fn run(core: &Core, lease: &BatchLease) -> Result<()> {
     let batch = &lease.batch;
     let Some(input) = Input::find(&core.store, batch).await? else {
-        return fail(core, lease, &[mistake("file_not_found", "The input file does not exist any more.", None, None)]).await;
+        return fail(core, lease, &[mistake("file_not_found", "The input file does not exist any more.", None, None)])
+            .await;
     };
     let models: HashSet<String> = core.backend.models().await?.into_iter().map(|model| model.id).collect();
     let mistakes = judge(&input.index, batch.endpoint, &models);
@@ -44,7 +45,11 @@ fn judge(index: &FileIndex, endpoint: Endpoint, models: &HashSet<String>) -> Vec
         .map(|issue| mistake(&issue.code, issue.message.clone(), issue.param.as_deref(), Some(issue.line)))
         .collect();
     for tally in index.urls.iter().filter(|tally| tally.value != endpoint.as_str()) {
-        let text = format!("The url `{}` of this line is not the endpoint of the batch, `{}`.", tally.value, endpoint.as_str());
+        let text = format!(
+            "The url `{}` of this line is not the endpoint of the batch, `{}`.",
+            tally.value,
+            endpoint.as_str()
+        );
         mistakes.extend(at_lines(tally, "url_mismatch", &text, "url"));
     }
     for tally in index.models.iter().filter(|tally| !models.contains(&tally.value)) {

@@ -5,8 +5,9 @@ use queue::{
     chaos::{Chaos, Faults},
     conformance,
 };
+use sqlx::{AssertSqlSafe, Connection, any::AnyConnection};
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicU64, Ordering},
 };
 use store::Store;
@@ -18,6 +19,50 @@ async fn on_sqlite(folder: &TempDir) -> Arc<dyn Doorbell> {
     let store = Store::open(&format!("sqlite://{}", path.display())).await.unwrap();
     store.migrate().await.unwrap();
     Arc::new(Embedded::new(store))
+}
+
+/// Runs `test` with a maker of doorbells, each in a new PostgreSQL database that is gone afterwards.
+async fn on_postgres<F: Future<Output = ()> + Send + 'static>(test: fn(Databases) -> F) {
+    let server = std::env::var_os("DATABASE_URL").and_then(|url| url.into_string().ok());
+    let server = server.unwrap_or_else(|| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
+    let databases = Databases { server, made: Arc::default() };
+
+    let outcome = tokio::spawn(test(databases.clone())).await;
+
+    databases.drop_all().await;
+    outcome.unwrap();
+}
+
+#[derive(Clone)]
+struct Databases {
+    server: String,
+    made: Arc<Mutex<Vec<(String, Store)>>>,
+}
+
+impl Databases {
+    async fn doorbell(&self) -> Arc<dyn Doorbell> {
+        let name = format!("tandem_test_{}", uuid::Uuid::now_v7().simple());
+        self.execute(&format!("CREATE DATABASE {name}")).await;
+        let store = Store::open(&format!("{}/{name}", self.server.rsplit_once('/').unwrap().0)).await.unwrap();
+        store.migrate().await.unwrap();
+        self.made.lock().unwrap().push((name, store.clone()));
+        Arc::new(Embedded::new(store))
+    }
+
+    async fn drop_all(&self) {
+        let made = std::mem::take(&mut *self.made.lock().unwrap());
+        for (name, store) in made {
+            store.close().await;
+            self.execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        }
+    }
+
+    async fn execute(&self, sql: &str) {
+        sqlx::any::install_default_drivers();
+        let mut connection = AnyConnection::connect(&self.server).await.unwrap();
+        sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
 }
 
 fn chaotic(inner: Arc<dyn Doorbell>) -> Arc<dyn Doorbell> {
@@ -44,4 +89,22 @@ async fn sqlite_under_chaos_is_still_a_doorbell() {
     let folder = TempDir::new().unwrap();
 
     conformance::suite(|| async { chaotic(on_sqlite(&folder).await) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_is_a_doorbell() {
+    on_postgres(|databases| async move { conformance::suite(|| databases.doorbell()).await }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_is_prompt() {
+    on_postgres(|databases| async move { conformance::prompt(|| databases.doorbell()).await }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_under_chaos_is_still_a_doorbell() {
+    on_postgres(|databases| async move {
+        conformance::suite(|| async { chaotic(databases.doorbell().await) }).await;
+    })
+    .await;
 }

@@ -1,0 +1,204 @@
+//! A platform for one test: database, blobs, doorbell and a model, and batches put into it.
+
+use crate::model::{MODEL, Model};
+use bytes::Bytes;
+use chassis::drain::Drain;
+use domain::{BatchId, BatchStatus, Endpoint, FileId, Pointer, PointerKind, Result, TenantId};
+use queue::{Doorbell, Embedded};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use store::{BatchRow, Blobs, Ingest, IngestLimits, NewBatch, NewFile, Store};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use worker::{Worker, WorkerSettings};
+
+/// How long a test waits for something that should happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Bench {
+    pub(crate) store: Store,
+    pub(crate) doorbell: Arc<dyn Doorbell>,
+    pub(crate) model: Arc<Model>,
+    pub(crate) settings: WorkerSettings,
+    pub(crate) tenant: TenantId,
+    blobs: Blobs,
+    _folder: TempDir,
+}
+
+/// A worker that runs.
+pub(crate) struct Running {
+    drain: Drain,
+    task: JoinHandle<Result<()>>,
+}
+
+/// Both files of a batch, as JSON.
+pub(crate) struct Files {
+    pub(crate) output: Vec<Value>,
+    pub(crate) error: Vec<Value>,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(&format!("sqlite://{}", folder.path().join("t.db").display())).await.unwrap();
+        store.migrate().await.unwrap();
+        let blobs = Blobs::open(&format!("file://{}", folder.path().join("blobs").display())).unwrap();
+        let tenant = store.create_tenant("acme").await.unwrap().id;
+        let doorbell: Arc<dyn Doorbell> = Arc::new(Embedded::new(store.clone()));
+        Self { store, doorbell, model: Arc::new(Model::new()), settings: quick(), tenant, blobs, _folder: folder }
+    }
+
+    /// Starts one more worker.
+    pub(crate) fn work(&self) -> Running {
+        let drain = Drain::new(Duration::from_secs(5));
+        let worker = Worker::new(
+            self.store.clone(),
+            self.blobs.clone(),
+            Arc::clone(&self.doorbell),
+            Arc::clone(&self.model) as _,
+            self.settings.clone(),
+        );
+        Running { task: tokio::spawn(worker.run(drain.clone())), drain }
+    }
+
+    /// Puts a batch of chat lines in and rings for it.
+    pub(crate) async fn batch(&self, contents: &[String]) -> BatchId {
+        self.batch_of(&lines(contents), 86_400).await
+    }
+
+    /// Puts a batch of this input in and rings for it.
+    pub(crate) async fn batch_of(&self, input: &str, window_secs: i64) -> BatchId {
+        let file = self.upload(input).await;
+        let batch = NewBatch {
+            id: BatchId::generate(),
+            tenant: self.tenant.clone(),
+            endpoint: Endpoint::ChatCompletions,
+            input_file_id: file,
+            window_secs,
+            metadata: None,
+            output_expires_secs: None,
+        };
+        let batch = self.store.insert_batch(batch).await.unwrap().id;
+        // A lost ring is no reason to fail: some tests lose them on purpose.
+        let _ = self.doorbell.ring(&[Pointer::new(PointerKind::Validate, batch.as_str())]).await;
+        batch
+    }
+
+    async fn upload(&self, input: &str) -> FileId {
+        let id = FileId::generate();
+        let blob = format!("f/{id}");
+        let mut ingest = Ingest::new(&self.blobs, &blob, IngestLimits::default());
+        ingest.feed(Bytes::copy_from_slice(input.as_bytes())).await.unwrap();
+        let index = ingest.finish().await.unwrap();
+        let file = NewFile {
+            id: id.clone(),
+            tenant: self.tenant.clone(),
+            purpose: "batch".to_owned(),
+            filename: "input.jsonl".to_owned(),
+            bytes: i64::try_from(input.len()).unwrap(),
+            blob,
+            index: Some(serde_json::to_string(&index).unwrap()),
+            expires_at_ms: None,
+        };
+        self.store.insert_file(&file).await.unwrap();
+        id
+    }
+
+    /// Waits until the batch is as it should be.
+    pub(crate) async fn until(&self, batch: &BatchId, is_so: impl Fn(&BatchRow) -> bool) -> BatchRow {
+        let looking = async {
+            loop {
+                let row = self.store.batch_by_id(batch).await.unwrap().unwrap();
+                if is_so(&row) {
+                    return row;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.expect("the batch gets there in time")
+    }
+
+    /// Waits for the end of the batch.
+    pub(crate) async fn end(&self, batch: &BatchId, status: BatchStatus) -> BatchRow {
+        let row = self.until(batch, |row| row.status.is_terminal()).await;
+        assert_eq!(row.status, status);
+        row
+    }
+
+    /// Reads both files and checks that each of the first `total` lines has exactly one record, in order.
+    pub(crate) async fn files(&self, batch: &BatchRow, total: usize) -> Files {
+        let output = self.read(batch.output_file_id.as_ref()).await;
+        let error = self.read(batch.error_file_id.as_ref()).await;
+        let (left, right) = (numbers(&output), numbers(&error));
+        assert!(left.is_sorted() && right.is_sorted(), "records are in input order");
+        let mut all: Vec<_> = left.into_iter().chain(right).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..total).collect::<Vec<_>>(), "each line has one record");
+        Files { output, error }
+    }
+
+    async fn read(&self, file: Option<&FileId>) -> Vec<Value> {
+        let Some(file) = file else { return Vec::new() };
+        let file = self.store.file(&self.tenant, file).await.unwrap().expect("the file of the batch is there");
+        let bytes = self.blobs.get(&file.blob).await.unwrap();
+        assert_eq!(file.bytes, i64::try_from(bytes.len()).unwrap());
+        assert_eq!(bytes.last(), Some(&b'\n'), "every line ends");
+        bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
+    }
+}
+
+impl Running {
+    /// Stops it in good order.
+    pub(crate) async fn stop(self) {
+        self.drain.begin();
+        let ended = tokio::time::timeout(PATIENCE, self.task).await.expect("the worker stops in time");
+        ended.expect("the worker does not panic").expect("the worker ends well");
+    }
+
+    /// Stops it as a crash does.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.is_err_and(|end| end.is_cancelled()));
+    }
+}
+
+/// Settings under which a test need not wait.
+fn quick() -> WorkerSettings {
+    WorkerSettings {
+        lease_ms: 2_000,
+        heartbeat_ms: 200,
+        poll_ms: 100,
+        sweep_ms: 200,
+        flush_lines: 16,
+        flush_ms: 50,
+        shard_lines: 32,
+        window: 3,
+        expiry_grace_ms: 200,
+        drain_grace_ms: 100,
+        ..WorkerSettings::default()
+    }
+}
+
+/// An input with a chat line for each message.
+pub(crate) fn lines(contents: &[String]) -> String {
+    let line = |(number, content): (usize, &String)| {
+        let body = json!({"model": MODEL, "messages": [{"role": "user", "content": content}]});
+        let line =
+            json!({"custom_id": format!("c{number}"), "method": "POST", "url": "/v1/chat/completions", "body": body});
+        format!("{line}\n")
+    };
+    contents.iter().enumerate().map(line).collect()
+}
+
+/// `count` messages that begin with `word`.
+pub(crate) fn messages(word: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{word} {number}")).collect()
+}
+
+fn numbers(records: &[Value]) -> Vec<usize> {
+    records.iter().map(|record| record["custom_id"].as_str().unwrap()[1..].parse().unwrap()).collect()
+}

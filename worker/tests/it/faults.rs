@@ -1,0 +1,132 @@
+//! What breaks without a line being lost or answered twice into the files.
+
+use crate::bench::{Bench, messages};
+use async_trait::async_trait;
+use domain::{BatchStatus, Bitmap, Error, LineCounts, Pointer, Result, Usage, WorkerId};
+use futures::stream::BoxStream;
+use queue::{
+    Delivery, Doorbell,
+    chaos::{Chaos, Faults},
+};
+use std::sync::Arc;
+use store::{CommitResult, NewSegment};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doorbell_that_loses_and_doubles_loses_no_line() {
+    let mut bench = Bench::new().await;
+    bench.doorbell = Arc::new(Chaos::new(Arc::clone(&bench.doorbell), Faults::default(), 7));
+    let _workers = [bench.work(), bench.work()];
+
+    let batch = bench.batch(&messages("ok", 300)).await;
+
+    let batch = bench.end(&batch, BatchStatus::Completed).await;
+    assert_eq!(bench.files(&batch, 300).await.output.len(), 300);
+}
+
+/// A broker that is down.
+struct Dead;
+
+#[async_trait]
+impl Doorbell for Dead {
+    async fn ring(&self, _: &[Pointer]) -> Result<()> {
+        Err(Error::unavailable("down"))
+    }
+
+    async fn listen(&self, _: usize) -> Result<BoxStream<'static, Delivery>> {
+        Err(Error::unavailable("down"))
+    }
+
+    async fn depth(&self) -> Result<Option<u64>> {
+        Err(Error::unavailable("down"))
+    }
+
+    async fn health(&self) -> Result<()> {
+        Err(Error::unavailable("down"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_any_doorbell_the_work_is_found_by_polling() {
+    let mut bench = Bench::new().await;
+    bench.doorbell = Arc::new(Dead);
+    let _worker = bench.work();
+
+    let batch = bench.batch(&messages("ok", 150)).await;
+
+    let batch = bench.end(&batch, BatchStatus::Completed).await;
+    assert_eq!(bench.files(&batch, 150).await.output.len(), 150);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_lease_writes_nothing() {
+    let bench = Bench::new().await;
+    let worker = bench.work();
+    let batch = bench.batch(&messages("hang", 10)).await;
+    bench.until(&batch, |row| row.planned_lines == 10).await;
+    worker.stop().await;
+    let shard = bench.store.shards(&batch).await.unwrap().remove(0);
+    let stale = bench.store.claim_shard(&shard.id, &WorkerId::generate(), -1).await.unwrap().unwrap();
+
+    bench.model.let_go();
+    let _worker = bench.work();
+
+    let batch = bench.end(&batch, BatchStatus::Completed).await;
+    let mut done = Bitmap::new(10);
+    done.set(0);
+    let counts = LineCounts { completed: 1, ..LineCounts::default() };
+    let ok_blob = Some("b/stale".to_owned());
+    let late = NewSegment { seq: 0, ok_blob, err_blob: None, done, counts, usage: Usage::default(), redone: 0 };
+    assert_eq!(bench.store.commit_segment(&stale, &late).await.unwrap(), CommitResult::LeaseLost);
+    assert_eq!(bench.files(&batch, 10).await.output.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_worker_is_taken_over() {
+    let bench = Bench::new().await;
+    let worker = bench.work();
+    let contents = [messages("ok", 40), messages("hang", 60)].concat();
+    let batch = bench.batch(&contents).await;
+    bench.until(&batch, |row| row.counts.completed == 40).await;
+
+    worker.kill().await;
+    bench.model.let_go();
+    let _worker = bench.work();
+
+    let batch = bench.end(&batch, BatchStatus::Completed).await;
+    assert_eq!(bench.files(&batch, 100).await.output.len(), 100);
+    assert_eq!(bench.model.calls("ok 0"), 1, "what was checkpointed is not asked again");
+    assert!(batch.redone_requests >= 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_worker_hands_its_shards_over_at_once() {
+    let bench = Bench::new().await;
+    let worker = bench.work();
+    let batch = bench.batch(&messages("hang", 50)).await;
+    bench.until(&batch, |row| row.planned_lines == 50).await;
+
+    worker.stop().await;
+    let shards = bench.store.shards(&batch).await.unwrap();
+    bench.model.let_go();
+    let _worker = bench.work();
+
+    assert!(shards.iter().all(|shard| shard.status == "runnable" && shard.crash_count == 0));
+    let batch = bench.end(&batch, BatchStatus::Completed).await;
+    assert_eq!(bench.files(&batch, 50).await.output.len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_crashes_workers_is_quarantined_and_its_neighbours_answered() {
+    let bench = Bench::new().await;
+    let _worker = bench.work();
+    let mut contents = messages("ok", 20);
+    contents[4] = "panic".to_owned();
+
+    let batch = bench.batch(&contents).await;
+
+    let batch = bench.end(&batch, BatchStatus::Completed).await;
+    let files = bench.files(&batch, 20).await;
+    assert_eq!((files.output.len(), files.error.len()), (19, 1));
+    assert_eq!(files.error[0]["error"]["code"], "request_quarantined");
+    assert_eq!(bench.model.calls("panic"), 3);
+}

@@ -1,0 +1,82 @@
+//! A model whose behaviour is written in the request: the first word of the first message.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::{Error, Kind, RequestContext, Result, Usage};
+use http::{HeaderMap, StatusCode};
+use orchestrator::{ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
+use tokio::sync::watch;
+
+/// The only model there is.
+pub(crate) const MODEL: &str = "m";
+
+/// Answers `ok`, refuses `bad`, is busy three times for `busy`, fails for `broken`, panics for `panic`, and keeps `hang`
+/// waiting until told otherwise.
+pub(crate) struct Model {
+    calls: Mutex<HashMap<String, u32>>,
+    holds: watch::Sender<bool>,
+}
+
+impl Model {
+    pub(crate) fn new() -> Self {
+        Self { calls: Mutex::default(), holds: watch::Sender::new(true) }
+    }
+
+    /// Answers everything that hangs, now and later.
+    pub(crate) fn let_go(&self) {
+        self.holds.send_replace(false);
+    }
+
+    /// How often a message was asked.
+    pub(crate) fn calls(&self, content: &str) -> u32 {
+        self.calls.lock().unwrap().get(content).copied().unwrap_or(0)
+    }
+
+    fn count(&self, content: &str) -> u32 {
+        let mut calls = self.calls.lock().unwrap();
+        let count = calls.entry(content.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+}
+
+#[async_trait]
+impl ModelBackend for Model {
+    async fn call(&self, _: &RequestContext, request: ModelRequest) -> Result<ModelResponse> {
+        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        let content = body["messages"][0]["content"].as_str().unwrap().to_owned();
+        let count = self.count(&content);
+        match content.split(' ').next().unwrap() {
+            "hang" => {
+                let mut holds = self.holds.subscribe();
+                holds.wait_for(|holds| !holds).await.unwrap();
+            }
+            "bad" => {
+                return Ok(answer(
+                    StatusCode::BAD_REQUEST,
+                    r#"{"error":{"message":"no","type":"t","param":null,"code":null}}"#,
+                ));
+            }
+            "busy" if count <= 3 => {
+                let retry_after = Some(Duration::ZERO);
+                return Err(Error::new(Kind::RateLimited { retry_after }, "busy"));
+            }
+            "broken" => return Err(Error::new(Kind::BadUpstream, "broken")),
+            "panic" => panic!("as the line asked"),
+            _ => {}
+        }
+        Ok(answer(StatusCode::OK, &format!("{{\"echo\":\n {}}}", serde_json::to_string(&content).unwrap())))
+    }
+
+    async fn models(&self) -> Result<Vec<ModelInfo>> {
+        Ok(vec![ModelInfo { id: MODEL.to_owned(), owned_by: "tests".to_owned(), created: 0, max_model_len: None }])
+    }
+}
+
+fn answer(status: StatusCode, body: &str) -> ModelResponse {
+    let usage = Some(Usage { input: 3, output: 2, ..Usage::default() });
+    let outcome = Outcome { usage, ..Outcome::default() };
+    let body = ModelBody::whole(Bytes::copy_from_slice(body.as_bytes()), outcome);
+    ModelResponse { served_by: "fake".to_owned(), attempts: 1, status, headers: HeaderMap::new(), body }
+}
