@@ -14,7 +14,10 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(args: &ApiArgs) -> anyhow::Result<Self> {
-        ensure!(!args.key.is_empty(), "no API key: set TANDEM_API_KEY, or pass --key (`tandem keys create NAME` makes one)");
+        ensure!(
+            !args.key.is_empty(),
+            "no API key: set TANDEM_API_KEY, or pass --key (`tandem keys create NAME` makes one)"
+        );
         let http = Client::builder().connect_timeout(Duration::from_secs(5)).no_proxy().build()?;
         Ok(Self { http, base: args.url.trim_end_matches('/').to_owned(), key: args.key.clone() })
     }
@@ -27,7 +30,10 @@ impl Api {
     /// Sends, and turns an error body into one sentence.
     pub(crate) async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
         let response = request.send().await.with_context(|| {
-            format!("no answer from {}; is `tandem up` running there? (--url or TANDEM_URL names another place)", self.base)
+            format!(
+                "no answer from {}; is `tandem up` running there? (--url or TANDEM_URL names another place)",
+                self.base
+            )
         })?;
         if response.status().is_success() {
             return Ok(response);

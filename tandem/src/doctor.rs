@@ -1,6 +1,7 @@
 //! `tandem doctor`: one line per dependency, each with what to do when it is bad.
 
 use crate::{migrate, settings::Settings, up::models};
+use orchestrator::{catalog::Deployment, discover};
 use std::process::ExitCode;
 use store::Blobs;
 
@@ -41,9 +42,27 @@ async fn blobs(settings: &Settings) -> anyhow::Result<String> {
 
 async fn models(settings: &Settings) -> anyhow::Result<String> {
     if !settings.models.file.exists() {
-        return Ok(format!("no {}: `up` serves the built-in simulator, or --upstream URL", settings.models.file.display()));
+        return Ok(format!(
+            "no {}: `up` serves the built-in simulator, or --upstream URL",
+            settings.models.file.display()
+        ));
     }
-    let problems = models::read(settings)?.probe().await;
+    let mut problems = Vec::new();
+    for model in models::read(settings)?.models {
+        for deployment in model.deployments {
+            problems.extend(problem(&deployment).await);
+        }
+    }
     anyhow::ensure!(problems.is_empty(), "{}", problems.join("; "));
     Ok("every deployment answers and lists its model".to_owned())
+}
+
+/// What keeps a deployment from serving, if anything.
+async fn problem(deployment: &Deployment) -> Option<String> {
+    let name = &deployment.name;
+    match discover(deployment.url.as_str(), deployment.api_key.clone()).await {
+        Err(error) => Some(format!("{name}: {error}")),
+        Ok(there) if there.models.iter().any(|model| model.name == deployment.upstream_model) => None,
+        Ok(_) => Some(format!("{name}: the server does not list {:?}; mend upstream_model", deployment.upstream_model)),
+    }
 }

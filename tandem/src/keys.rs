@@ -24,7 +24,10 @@ pub(crate) async fn run(settings: &Settings, args: KeysArgs) -> anyhow::Result<(
             }
         }
         KeysAction::Revoke { id } => {
-            ensure!(store.revoke_key(&KeyId::from_string(&id)).await?, "there is no active key {id}; see `tandem keys list`");
+            ensure!(
+                store.revoke_key(&KeyId::from_string(&id)).await?,
+                "there is no active key {id}; see `tandem keys list`"
+            );
             println!("{id} is revoked.");
         }
     }

@@ -45,7 +45,10 @@ async fn ten_kills_lose_and_double_nothing(database: Database) {
     assert_eq!(ids, expected);
     assert!(last["error_file_id"].is_null());
     let redone = site.simulator.stats().requests - LINES as u64;
-    println!("{database:?}: {KILLS} kills, {LINES} lines, {redone} model calls redone, {} reported", last["usage"]["redone_requests"]);
+    println!(
+        "{database:?}: {KILLS} kills, {LINES} lines, {redone} model calls redone, {} reported",
+        last["usage"]["redone_requests"]
+    );
 }
 
 fn custom_id(line: &str) -> String {

@@ -64,11 +64,8 @@ impl Site {
         let upstream = format!("http://{}/v1", listener.local_addr().expect("an address"));
         let simulator_stop = CancellationToken::new();
         let _simulator = tokio::spawn(simulator::serve(listener, simulator.clone(), simulator_stop.clone()));
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(20))
-            .build()
-            .expect("an HTTP client");
+        let http =
+            reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("an HTTP client");
         Self { folder, database_url, upstream, simulator, key, http, simulator_stop, _simulator }
     }
 
@@ -86,7 +83,10 @@ impl Site {
             .env("TANDEM__HTTP__BIND", address.to_string())
             .env("TANDEM__ADMIN__BIND", "127.0.0.1:0")
             .env("TANDEM__DATA__DIR", self.folder.path())
-            .env("TANDEM__DATA__DATABASE_URL", if self.database_url.starts_with("sqlite") { "" } else { &self.database_url })
+            .env(
+                "TANDEM__DATA__DATABASE_URL",
+                if self.database_url.starts_with("sqlite") { "" } else { &self.database_url },
+            )
             .env("TANDEM__WORKER__LEASE_MS", "2000")
             .env("TANDEM__WORKER__HEARTBEAT_MS", "300")
             .env("TANDEM__WORKER__SWEEP_MS", "300")
@@ -119,7 +119,8 @@ impl Site {
         let part = reqwest::multipart::Part::bytes(content.into_bytes()).file_name("input.jsonl");
         let form = reqwest::multipart::Form::new().text("purpose", "batch").part("file", part);
         let file = self.post(process, "/v1/files", |request| request.multipart(form)).await;
-        let create = json!({"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"});
+        let create =
+            json!({"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"});
         let batch = self.post(process, "/v1/batches", |request| request.json(&create)).await;
         batch["id"].as_str().expect("a batch id").to_owned()
     }
@@ -173,7 +174,9 @@ impl Drop for Process {
 pub fn chat_lines(count: usize, max_tokens: u32) -> String {
     let line = |n: usize| {
         let body = json!({"model": "tandem-sim", "max_tokens": max_tokens, "messages": [{"role": "user", "content": format!("Question {n}")}]});
-        json!({"custom_id": format!("line-{n}"), "method": "POST", "url": "/v1/chat/completions", "body": body}).to_string() + "\n"
+        json!({"custom_id": format!("line-{n}"), "method": "POST", "url": "/v1/chat/completions", "body": body})
+            .to_string()
+            + "\n"
     };
     (0..count).map(line).collect()
 }
@@ -202,7 +205,8 @@ async fn free_address() -> SocketAddr {
 
 async fn fresh_database() -> String {
     #[expect(clippy::disallowed_methods, reason = "the test runner names the server to use")]
-    let server = std::env::var("DATABASE_URL").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
+    let server =
+        std::env::var("DATABASE_URL").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
     let name = format!("tandem_e2e_{}", domain::RequestId::generate().as_str().trim_start_matches("req_"));
     let made = Command::new("psql").args([&server, "-qc", &format!("create database {name}")]).status();
     assert!(made.is_ok_and(|status| status.success()), "no PostgreSQL at {server}; `make test` starts one");

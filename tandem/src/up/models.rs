@@ -16,14 +16,20 @@ pub(crate) struct Models {
     pub(crate) example: Option<String>,
 }
 
-pub(crate) async fn choose(settings: &Settings, args: &UpArgs, tasks: &mut Tasks, drain: &Drain) -> anyhow::Result<Models> {
+pub(crate) async fn choose(
+    settings: &Settings,
+    args: &UpArgs,
+    tasks: &mut Tasks,
+    drain: &Drain,
+) -> anyhow::Result<Models> {
     let (catalog, source, is_simulator) = if let Some(url) = &args.upstream {
         let catalog = discover(url, upstream_key(&args.upstream_key_env)).await?;
         (catalog, format!("models of {url}"), false)
     } else if settings.models.file.exists() {
         (read(settings)?, format!("models of {}", settings.models.file.display()), false)
     } else {
-        let source = "the built-in SIMULATOR: made-up text, no real model. Name a server with --upstream URL".to_owned();
+        let source =
+            "the built-in SIMULATOR: made-up text, no real model. Name a server with --upstream URL".to_owned();
         (simulate(settings, tasks, drain).await?, source, true)
     };
     let router = Router::new(catalog.clone(), UpstreamClient::new());

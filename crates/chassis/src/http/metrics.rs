@@ -1,5 +1,6 @@
 //! What the shell counts: requests in flight and how long each took to begin its answer.
 
+use crate::telemetry::SECONDS;
 use http::Method;
 use opentelemetry::{
     KeyValue, global,
@@ -20,6 +21,7 @@ impl HttpMetrics {
             duration: meter
                 .f64_histogram("http.server.request.duration")
                 .with_unit("s")
+                .with_boundaries(SECONDS.to_vec())
                 .with_description("Time until the head of the answer")
                 .build(),
             active: meter

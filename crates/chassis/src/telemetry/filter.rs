@@ -8,13 +8,14 @@ const ALLOWED: &str = "a level (off, error, warn, info, debug, trace) or a list 
 
 /// Reads a filter. A single word that is no level would be taken for the name of a module that nobody has.
 pub(super) fn parse(text: &str) -> Result<EnvFilter> {
-    let words = text.split(',').map(str::trim);
-    for word in words.filter(|word| !word.contains(['=', '['])) {
-        if word.parse::<LevelFilter>().is_err() {
+    let words: Vec<&str> = text.split(',').map(str::trim).collect();
+    for word in words.iter().filter(|word| !word.contains(['=', '['])) {
+        // An empty word would be read as `error`.
+        if word.is_empty() || word.parse::<LevelFilter>().is_err() {
             return Err(refuse(text, &format!("`{word}` is not a level")));
         }
     }
-    EnvFilter::builder().parse(text).map_err(|error| refuse(text, &error.to_string()))
+    EnvFilter::builder().parse(words.join(",")).map_err(|error| refuse(text, &error.to_string()))
 }
 
 fn refuse(text: &str, why: &str) -> Error {

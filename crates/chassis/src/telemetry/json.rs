@@ -150,3 +150,79 @@ impl Visit for Fields {
         self.0.insert(field.name().to_owned(), value.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+    use tracing_subscriber::{Registry, layer::SubscriberExt};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The one line that `log` writes.
+    fn line(project: Option<&str>, log: impl FnOnce()) -> Value {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = JsonLayer::new(move || writer.clone(), project.map(str::to_owned));
+        tracing::subscriber::with_default(Registry::default().with(layer), log);
+        let bytes = lines.0.lock().unwrap().clone();
+        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1);
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_the_fields_that_cloud_logging_reads() {
+        let line = line(None, || tracing::warn!(count = 3, name = "x", ready = true, "disk is {}", "full"));
+
+        assert_eq!(line["severity"], "WARNING");
+        assert_eq!(line["message"], "disk is full");
+        assert_eq!(line["count"], 3);
+        assert_eq!(line["name"], "x");
+        assert_eq!(line["ready"], true);
+        let time = line["time"].as_str().unwrap();
+        assert!(time.ends_with('Z') && time.contains('T'), "{time}");
+    }
+
+    #[test]
+    fn a_line_carries_the_names_of_the_spans_round_it() {
+        let line = line(Some("my-project"), || {
+            let span = tracing::error_span!(
+                "request",
+                request_id = "req_1",
+                otel.name = "GET /",
+                trace_id = tracing::field::Empty
+            );
+            span.record("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736");
+            span.in_scope(|| tracing::info_span!("call", model = "m").in_scope(|| tracing::info!("called")));
+        });
+
+        assert_eq!(line["request_id"], "req_1");
+        assert_eq!(line["model"], "m");
+        let trace = "projects/my-project/traces/4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(line["logging.googleapis.com/trace"], trace);
+        assert!(line.get("otel.name").is_none() && line.get("trace_id").is_none(), "{line}");
+    }
+
+    #[test]
+    fn a_field_cannot_take_the_place_of_the_severity() {
+        let line = line(None, || tracing::error!(severity = "none", "broken"));
+
+        assert_eq!(line["severity"], "ERROR");
+        assert_eq!(line["field.severity"], "none");
+    }
+}

@@ -1,0 +1,243 @@
+//! Conformance of every backend, in this process and behind HTTP, against a real server that replays recorded answers.
+
+mod setup;
+mod upstream;
+
+use domain::{Kind, Usage};
+use futures::StreamExt;
+use orchestrator::{Dialect, Frame, ModelBackend, discover};
+use setup::{Setup, chat, context};
+use std::time::{Duration, Instant};
+
+const LIMIT: usize = 1 << 20;
+const CHAT: &str = include_str!("fixtures/chat.json");
+const STREAM: &str = include_str!("fixtures/stream.sse");
+const COMPLETIONS: &str = include_str!("fixtures/completions.sse");
+
+#[tokio::test]
+async fn a_whole_answer_passes_unchanged() {
+    let setup = Setup::start(&["chat"]).await;
+    for backend in setup.backends() {
+        let response = backend.call(&context(), chat(false)).await.unwrap();
+
+        assert_eq!((response.status.as_u16(), response.served_by.as_str(), response.attempts), (200, "chat", 1));
+        assert_eq!(response.headers["content-type"], "application/json");
+        let (body, outcome) = response.body.collect(LIMIT).await.unwrap();
+        assert_eq!(body, CHAT);
+        assert_eq!(outcome.usage, Some(Usage { input: 17, output: 4, ..Usage::default() }));
+        assert_eq!((outcome.finish.as_deref(), outcome.error.is_none()), (Some("length"), true));
+    }
+}
+
+#[tokio::test]
+async fn the_server_gets_the_body_with_its_own_name_of_the_model() {
+    let setup = Setup::start(&["chat"]).await;
+    for backend in setup.backends() {
+        let ctx = context();
+        backend.call(&ctx, chat(false)).await.unwrap();
+
+        let (headers, body) = setup.upstream.last();
+        assert_eq!(
+            body,
+            setup::CHAT_BODY.replace(r#""model" : "public""#, r#""model" : "tiny""#).replace("STREAM", "false")
+        );
+        assert_eq!(headers["x-request-id"], ctx.request_id.as_str());
+        assert_eq!(headers["traceparent"], ctx.traceparent.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_stream_passes_unchanged_in_whole_events() {
+    let setup = Setup::start(&["stream"]).await;
+    for backend in setup.backends() {
+        let mut body = backend.call(&context(), chat(true)).await.unwrap().body;
+
+        let mut text = String::new();
+        let mut end = None;
+        while let Some(frame) = body.next().await {
+            match frame {
+                Frame::Data(bytes) => {
+                    assert!(bytes.ends_with(b"\n\n"), "{bytes:?}");
+                    text.push_str(std::str::from_utf8(&bytes).unwrap());
+                }
+                Frame::End(outcome) => end = Some(outcome),
+            }
+        }
+        assert_eq!(text, STREAM);
+        let outcome = end.unwrap();
+        assert_eq!(outcome.usage, Some(Usage { input: 17, output: 3, ..Usage::default() }));
+        assert_eq!((outcome.finish.as_deref(), outcome.error.is_none()), (Some("length"), true));
+    }
+}
+
+#[tokio::test]
+async fn every_dialect_has_its_own_path() {
+    let setup = Setup::start(&["completions"]).await;
+    for backend in setup.backends() {
+        let response = backend.call(&context(), setup::request(Dialect::Completions, true)).await.unwrap();
+
+        assert_eq!(response.body.collect(LIMIT).await.unwrap().0, COMPLETIONS);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_before_the_first_byte_goes_to_the_next_deployment() {
+    for failing in ["busy", "refused", "overloaded", "unauthorized", "silent", "cut_whole", "error_in_200", "reset"] {
+        let setup = Setup::start(&[failing, "stream"]).await;
+        for backend in setup.backends() {
+            let response = backend.call(&context(), chat(true)).await.unwrap();
+
+            assert_eq!((response.served_by.as_str(), response.attempts), ("stream", 2), "{failing}");
+            assert_eq!(response.body.collect(LIMIT).await.unwrap().0, STREAM, "{failing}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn when_every_deployment_fails_the_last_failure_is_told() {
+    let cases = [
+        ("busy", Kind::Unavailable),
+        ("refused", Kind::Unavailable),
+        ("overloaded", Kind::RateLimited { retry_after: Some(Duration::from_secs(7)) }),
+        ("unauthorized", Kind::BadUpstream),
+        ("silent", Kind::Timeout),
+        ("cut_whole", Kind::BadUpstream),
+        ("error_in_200", Kind::BadUpstream),
+    ];
+    for (failing, kind) in cases {
+        let setup = Setup::start(&[failing]).await;
+        for backend in setup.backends() {
+            let error = backend.call(&context(), chat(true)).await.unwrap_err();
+
+            assert_eq!(error.kind(), kind, "{failing}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_the_caller_has_to_mend_is_no_reason_to_fail_over() {
+    let setup = Setup::start(&["too_long", "chat"]).await;
+    for backend in setup.backends() {
+        let response = backend.call(&context(), chat(true)).await.unwrap();
+
+        assert_eq!((response.status.as_u16(), response.served_by.as_str()), (400, "too_long"));
+        let (body, _) = response.body.collect(LIMIT).await.unwrap();
+        let told: wire::error::ErrorBody = serde_json::from_slice(&body).unwrap();
+        assert_eq!(told.error.code.as_deref(), Some("context_length_exceeded"));
+        assert!(told.error.message.contains("2048 tokens"), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_the_server_lacks_is_told_without_its_names() {
+    let setup = Setup::start(&["unknown_model"]).await;
+    for backend in setup.backends() {
+        let response = backend.call(&context(), chat(false)).await.unwrap();
+
+        assert_eq!(response.status, 404);
+        let (body, _) = response.body.collect(LIMIT).await.unwrap();
+        let text = std::str::from_utf8(&body).unwrap();
+        assert!(text.contains("`public`") && text.contains("model_not_found") && !text.contains("tiny"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_model_is_not_found() {
+    let setup = Setup::start(&["chat"]).await;
+    for backend in setup.backends() {
+        let request = setup::parse(Dialect::Chat, r#"{"model":"nope"}"#);
+
+        let error = backend.call(&context(), request).await.unwrap_err();
+
+        assert_eq!(
+            (error.kind(), error.code(), error.param()),
+            (Kind::NotFound, Some("model_not_found"), Some("model"))
+        );
+        assert_eq!(error.message(), "The model `nope` does not exist or you do not have access to it.");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_ends_with_an_error_and_no_end_marker() {
+    for failing in ["cut", "dies", "stalls", "no_done"] {
+        let setup = Setup::start(&[failing, "stream"]).await;
+        for backend in setup.backends() {
+            let response = backend.call(&context(), chat(true)).await.unwrap();
+            setup.upstream.go_on();
+
+            let (body, outcome) = response.body.collect(LIMIT).await.unwrap();
+            let events = wire::sse::Decoder::new(LIMIT).feed(&body).unwrap();
+            let last: wire::error::ErrorBody = serde_json::from_str(&events.last().unwrap().data).unwrap();
+            assert_eq!(last.error.message, outcome.error.unwrap().message(), "{failing}");
+            assert!(events.len() > 1 && events.iter().all(|event| event.data != "[DONE]"), "{failing}: {events:?}");
+            assert!(!events.iter().any(|event| event.data.contains("torn")), "{failing}: {events:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn hanging_up_aborts_the_call() {
+    for (scenario, is_stream) in [("endless", true), ("silent_patiently", false)] {
+        let setup = Setup::start(&[scenario]).await;
+        for backend in setup.backends() {
+            let ctx = context();
+            let call = async {
+                let mut body = backend.call(&ctx, chat(is_stream)).await.unwrap().body;
+                body.next().await;
+            };
+            tokio::select! {
+                () = call => {}
+                () = setup.upstream.arrived(), if !is_stream => {}
+            }
+
+            tokio::time::timeout(Duration::from_secs(5), setup.upstream.hung_up()).await.expect(scenario);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_beyond_the_deadline() {
+    let setup = Setup::start(&["silent_patiently", "chat"]).await;
+    for backend in setup.backends() {
+        let ctx = domain::RequestContext { deadline: Some(Instant::now() + Duration::from_millis(200)), ..context() };
+
+        let error = backend.call(&ctx, chat(false)).await.unwrap_err();
+
+        assert_eq!(error.kind(), Kind::Timeout);
+    }
+}
+
+#[tokio::test]
+async fn the_models_are_listed_by_the_callers_names() {
+    let setup = Setup::start(&["chat"]).await;
+    for backend in setup.backends() {
+        let models = backend.models().await.unwrap();
+
+        assert_eq!(models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>(), ["public"]);
+    }
+}
+
+#[tokio::test]
+async fn another_catalog_can_be_taken_into_use() {
+    let setup = Setup::start(&["busy"]).await;
+
+    setup.router.swap(setup::catalog(&["chat"], setup.upstream.address()));
+
+    for backend in setup.backends() {
+        assert_eq!(backend.call(&context(), chat(false)).await.unwrap().served_by, "chat");
+    }
+}
+
+#[tokio::test]
+async fn a_running_server_is_discovered() {
+    let setup = Setup::start(&["chat"]).await;
+    let url = |scenario: &str| format!("http://{}/{scenario}/v1/", setup.upstream.address());
+
+    let catalog = discover(&url("chat"), None).await.unwrap();
+
+    assert_eq!((catalog.models[0].name.as_str(), catalog.models[0].max_model_len), ("tiny", Some(2048)));
+    for (bad, text) in [("http://127.0.0.1:1/v1", "running"), (&url("unauthorized"), "key"), ("nonsense", "address")] {
+        let error = discover(bad, None).await.unwrap_err();
+        assert!(error.message().contains(text), "{error}");
+    }
+}
