@@ -68,7 +68,10 @@ impl Leases {
         let pass = watch::Sender::new(Pass::Open);
         let entry = Entry { epoch: lease.epoch, good_since: asked_at, pass: pass.clone() };
         let shard = lease.shard.id.clone();
-        self.held.lock().insert(shard.clone(), entry);
+        if let Some(older) = self.held.lock().insert(shard.clone(), entry) {
+            // Claimed again by the process that lost it: the older run must not go on unwatched.
+            close(&older.pass, Ending::Lost);
+        }
         Hold { shard, epoch: lease.epoch, held: Arc::clone(&self.held), pass }
     }
 

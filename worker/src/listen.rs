@@ -7,7 +7,7 @@ use domain::{BatchId, BatchStatus, Pointer, PointerKind, Result, ShardId};
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use queue::Delivery;
 use rand::seq::SliceRandom;
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use store::{BatchLease, ShardLease};
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 use tracing::{error, warn};
@@ -88,8 +88,11 @@ impl Job {
                 log(lease.batch.id.as_str(), judged);
             }
             Self::Finalize(lease) => {
-                let ended = AssertUnwindSafe(finalize::run(&core, &lease)).catch_unwind().await;
-                log(lease.batch.id.as_str(), ended);
+                let run = AssertUnwindSafe(finalize::run(&core, &lease)).catch_unwind();
+                tokio::select! {
+                    ended = run => log(lease.batch.id.as_str(), ended),
+                    () = last_call(&core, &drain) => give_back(&core, &lease).await,
+                }
             }
             Self::Shard(lease, hold) => {
                 let again = lease.as_ref().clone();
@@ -103,6 +106,12 @@ impl Job {
             }
         }
     }
+}
+
+/// Waits until work must be let go of because the worker goes away.
+async fn last_call(core: &Core, drain: &Drain) {
+    drain.begun().await;
+    tokio::time::sleep(Duration::from_millis(core.settings.drain_grace_ms)).await;
 }
 
 async fn give_back(core: &Core, lease: &BatchLease) {

@@ -36,7 +36,7 @@ pub struct WorkerSettings {
     pub shard_lines: usize,
     /// The most input bytes in a shard; a longer line has a shard of its own.
     pub shard_bytes: u64,
-    /// The most estimated prompt tokens in a shard.
+    /// The most estimated tokens in a shard, read and generated.
     pub shard_tokens: u64,
     /// Unfinished shards that a batch may have at once.
     pub window: usize,

@@ -218,13 +218,17 @@ impl Run {
         !self.checkpoint.is_empty() && (self.suspect || waited || self.checkpoint.is_full(settings))
     }
 
-    /// Makes finished lines durable; gives up only when the lease is lost.
+    /// Makes finished lines durable; gives up when the lease is lost or the worker has to go.
     async fn flush(&mut self) {
         let mut pass = self.hold.pass();
         let flushed = tokio::select! {
             biased;
             _ = pass.wait_for(|pass| *pass == Pass::Closed(Ending::Lost)) => Flushed::Lost,
             flushed = self.checkpoint.flush(&self.core, &self.lease) => flushed,
+            () = too_late(&self.drain) => {
+                warn!("the last lines of {} are not durable and will be redone", self.lease.shard.id);
+                Flushed::Lost
+            }
         };
         match flushed {
             Flushed::Committed { shard_done } => self.shard_done |= shard_done,
@@ -244,11 +248,7 @@ impl Run {
             return Ok(());
         }
         if !self.checkpoint.is_empty() {
-            let patience = if self.draining { LAST_FLUSH } else { Duration::from_secs(86_400) };
-            let flushed = tokio::time::timeout(patience, self.flush()).await;
-            if flushed.is_err() {
-                warn!("the last lines of {} are not durable and will be redone", self.lease.shard.id);
-            }
+            self.flush().await;
         }
         self.hand_on(ending).await
     }
@@ -276,6 +276,11 @@ impl Run {
             Pass::Open | Pass::Paused => None,
         }
     }
+}
+
+async fn too_late(drain: &Drain) {
+    drain.begun().await;
+    tokio::time::sleep(LAST_FLUSH).await;
 }
 
 /// Waits until `when`; for ever if there is none.

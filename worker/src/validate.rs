@@ -42,7 +42,9 @@ fn judge(index: &FileIndex, endpoint: Endpoint, models: &HashSet<String>) -> Vec
     let mut mistakes: Vec<_> = index
         .errors
         .iter()
-        .map(|issue| mistake(&issue.code, issue.message.clone(), issue.param.as_deref(), Some(issue.line)))
+        .map(|issue| {
+            mistake(&issue.code, issue.message.clone(), issue.param.as_deref(), (issue.line > 0).then_some(issue.line))
+        })
         .collect();
     for tally in index.urls.iter().filter(|tally| tally.value != endpoint.as_str()) {
         let text = format!(

@@ -7,7 +7,7 @@ use domain::{BatchId, BatchStatus, Endpoint, FileId, Pointer, PointerKind, Resul
 use queue::{Doorbell, Embedded};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
-use store::{BatchRow, Blobs, Ingest, IngestLimits, NewBatch, NewFile, Store};
+use store::{BatchRow, Blobs, Ingest, IngestLimits, NewBatch, NewFile, ShardRow, Store};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use worker::{Worker, WorkerSettings};
@@ -116,6 +116,16 @@ impl Bench {
             }
         };
         tokio::time::timeout(PATIENCE, looking).await.expect("the batch gets there in time")
+    }
+
+    /// Waits until the first shard of the batch is as it should be.
+    pub(crate) async fn until_shard(&self, batch: &BatchId, is_so: impl Fn(&ShardRow) -> bool) {
+        let looking = async {
+            while !self.store.shards(batch).await.unwrap().first().is_some_and(&is_so) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.expect("the shard gets there in time");
     }
 
     /// Waits for the end of the batch.

@@ -28,7 +28,7 @@ async fn a_closed_window_keeps_what_was_done() {
     let _worker = bench.work();
     let contents = [messages("ok", 5), messages("hang", 145)].concat();
 
-    let batch = bench.batch_of(&lines(&contents), 2).await;
+    let batch = bench.batch_of(&lines(&contents), 5).await;
 
     let batch = bench.end(&batch, BatchStatus::Expired).await;
     let files = bench.files(&batch, 150).await;

