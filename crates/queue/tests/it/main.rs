@@ -1,14 +1,18 @@
 //! The embedded doorbell on both databases, as it is and under chaos.
 
+use futures::FutureExt;
 use queue::{
     Doorbell, Embedded,
     chaos::{Chaos, Faults},
     conformance,
 };
 use sqlx::{AssertSqlSafe, Connection, any::AnyConnection};
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use store::Store;
 use tempfile::TempDir;
@@ -22,15 +26,17 @@ async fn on_sqlite(folder: &TempDir) -> Arc<dyn Doorbell> {
 }
 
 /// Runs `test` with a maker of doorbells, each in a new PostgreSQL database that is gone afterwards.
-async fn on_postgres<F: Future<Output = ()> + Send + 'static>(test: fn(Databases) -> F) {
+async fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(Databases) -> F) {
     let server = std::env::var_os("DATABASE_URL").and_then(|url| url.into_string().ok());
     let server = server.unwrap_or_else(|| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
     let databases = Databases { server, made: Arc::default() };
 
-    let outcome = tokio::spawn(test(databases.clone())).await;
+    let outcome = AssertUnwindSafe(test(databases.clone())).catch_unwind().await;
 
     databases.drop_all().await;
-    outcome.unwrap();
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
 }
 
 #[derive(Clone)]
