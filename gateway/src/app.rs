@@ -3,7 +3,7 @@
 use crate::{GatewaySettings, auth, auth::Keys, batches, files, home, inference, models};
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRef},
+    extract::DefaultBodyLimit,
     middleware,
     routing::{get, post},
 };
@@ -43,18 +43,6 @@ pub(crate) struct App {
 pub(crate) struct Limits {
     pub(crate) json_bytes: usize,
     pub(crate) request_timeout: Duration,
-}
-
-impl FromRef<App> for Arc<Gateway> {
-    fn from_ref(app: &App) -> Self {
-        Self::clone(&app.gateway)
-    }
-}
-
-impl FromRef<App> for Limits {
-    fn from_ref(app: &App) -> Self {
-        app.limits
-    }
 }
 
 impl Gateway {

@@ -26,7 +26,7 @@ type Snapshot = HashMap<Digested, Arc<KeyRecord>>;
 pub(crate) struct Keys {
     store: Store,
     snapshot: ArcSwap<Snapshot>,
-    /// When the last reading began; the lock lets one reading run at a time.
+    /// When the last reading that succeeded began; the lock lets one reading run at a time.
     read_at: Mutex<Option<Instant>>,
     miss_interval: Duration,
 }
@@ -69,10 +69,11 @@ impl Keys {
     }
 
     async fn read(&self, read_at: &mut Option<Instant>) -> Result<()> {
-        *read_at = Some(Instant::now());
+        let begun = Instant::now();
         let keys = self.store.active_keys().await?;
         let snapshot = keys.into_iter().map(|key| (key.secret_sha256, Arc::new(key))).collect();
         self.snapshot.store(Arc::new(snapshot));
+        *read_at = Some(begun);
         Ok(())
     }
 }

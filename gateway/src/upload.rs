@@ -16,7 +16,10 @@ pub(crate) use form::judge_purpose;
 pub(crate) async fn receive(gateway: &Gateway, tenant: &TenantId, body: Multipart) -> Result<FileRow> {
     let mut form = Form::new(FileId::generate());
     let outcome = match form.read(gateway, body).await {
-        Ok(()) => insert(gateway, tenant, &form).await,
+        Ok(()) => {
+            form.settle(gateway).await;
+            insert(gateway, tenant, &form).await
+        }
         Err(error) => Err(error),
     };
     if outcome.is_err() {
@@ -31,7 +34,7 @@ async fn insert(gateway: &Gateway, tenant: &TenantId, form: &Form) -> Result<Fil
     form::judge_file(gateway, &purpose, &file.filename, file.bytes)?;
     let ttl_secs = ttl_secs(gateway, form, &purpose)?;
     let now_ms = gateway.store.now_ms().await?;
-    let index = file.index.as_ref().filter(|_| purpose == "batch").map(serde_json::to_string).transpose();
+    let index = file.index.as_ref().map(serde_json::to_string).transpose();
     let new = NewFile {
         id: form.id.clone(),
         tenant: tenant.clone(),

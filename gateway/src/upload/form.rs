@@ -44,12 +44,21 @@ impl Form {
         while let Some(field) = body.next_field().await.map_err(broken)? {
             match field.name().unwrap_or_default() {
                 "file" => self.file = Some(self.store(gateway, field).await?),
-                "purpose" => self.purpose = Some(judge_purpose(text(field, "purpose").await?)?),
+                "purpose" => self.take_purpose(text(field, "purpose").await?)?,
                 "expires_after[anchor]" => self.anchor = Some(text(field, "expires_after[anchor]").await?),
                 "expires_after[seconds]" => self.seconds = Some(text(field, "expires_after[seconds]").await?),
                 _ => skip(field).await?,
             }
         }
+        Ok(())
+    }
+
+    /// One purpose only: the file may have been stored in the way of the first.
+    fn take_purpose(&mut self, given: String) -> Result<()> {
+        if self.purpose.is_some() {
+            return Err(Error::invalid("The form has more than one part named 'purpose'.").with_param("purpose"));
+        }
+        self.purpose = Some(judge_purpose(given)?);
         Ok(())
     }
 
@@ -98,6 +107,14 @@ impl Form {
 
     fn may_be_batch(&self, filename: &str) -> bool {
         self.purpose.as_ref().map_or_else(|| is_jsonl(filename), |purpose| purpose == "batch")
+    }
+
+    /// Drops the line index of a file that turned out not to be a batch.
+    pub(super) async fn settle(&mut self, gateway: &Gateway) {
+        let is_batch = self.purpose.as_deref() == Some("batch");
+        if let Some(index) = self.file.as_mut().filter(|_| !is_batch).and_then(|file| file.index.take()) {
+            delete(&gateway.blobs, &index.blob).await;
+        }
     }
 
     /// Takes back what was stored.

@@ -26,6 +26,16 @@ async fn the_purpose_may_come_after_the_file() {
 }
 
 #[tokio::test]
+async fn json_lines_of_another_purpose_keep_no_index() {
+    let app = TestApp::start().await;
+
+    let body = file_part("in.jsonl", &line("a")) + &text_part("purpose", "evals") + &form_end();
+    app.post_form(body).await.ok();
+
+    assert_eq!(app.blob_files().len(), 1);
+}
+
+#[tokio::test]
 async fn the_index_of_bad_lines_is_made_at_upload() {
     let app = TestApp::start().await;
     let id = app.upload(&format!("{}not json\n", line("a"))).await;
@@ -98,6 +108,18 @@ async fn two_files_in_one_form_are_refused_and_leave_nothing() {
 
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(answer.error()["param"], json!("file"));
+    assert_eq!(app.blob_files(), nothing());
+}
+
+#[tokio::test]
+async fn two_purposes_are_refused_and_leave_nothing() {
+    let app = TestApp::start().await;
+
+    let file = file_part("a.jsonl", &line("a"));
+    let body = text_part("purpose", "evals") + &file + &text_part("purpose", "batch") + &form_end();
+    let answer = app.post_form(body).await;
+
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(app.blob_files(), nothing());
 }
 
