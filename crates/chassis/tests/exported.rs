@@ -1,4 +1,5 @@
 //! One process with telemetry on: what a request leaves at a collector and on `/metrics`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
 use axum::{Router, body::Bytes, extract::State, response::IntoResponse, routing::post};
 use chassis::{

@@ -15,6 +15,7 @@ use std::{
 };
 
 pub(super) struct Layers {
+    /// As they are shown to people.
     defaults: Value,
     file: Value,
     file_name: PathBuf,
@@ -40,12 +41,11 @@ enum Origin {
 
 impl Layers {
     pub(super) fn read(
-        mut defaults: Value,
+        defaults: Value,
         file: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
         problems: &mut Vec<Problem>,
     ) -> Self {
-        remove_hidden(&mut defaults);
         let prefix = format!("{PREFIX}__");
         let env = env.filter(|(name, _)| name.starts_with(&prefix));
         let table = file.and_then(|path| read_file(path).map_err(|problem| problems.push(problem)).ok());
@@ -71,10 +71,12 @@ impl Layers {
     }
 
     fn layered(&self) -> Result<Value, ConfigError> {
+        let mut base = self.defaults.clone();
+        remove_hidden(&mut base);
         let texts = self.env.iter().map(|(name, variable)| (name.clone(), variable.text.clone())).collect();
         let env = Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").source(Some(texts));
         let config = Config::builder()
-            .add_source(Layer::new(&self.defaults))
+            .add_source(Layer::new(&base))
             .add_source(Layer::new(&self.file))
             .add_source(env)
             .build()?;

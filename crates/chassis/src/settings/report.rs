@@ -93,7 +93,8 @@ impl Problem {
             return Self(message.to_owned());
         }
         let about_secret = message.strip_prefix(MARK);
-        let hide = about_secret.is_some() || is_secret_name(&key);
+        let hidden_default = default.and_then(Value::as_str) == Some(HIDDEN);
+        let hide = about_secret.is_some() || hidden_default || is_secret_name(&key);
         let shown = value.map(|value| if hide { HIDDEN.to_owned() } else { show(&value) });
         let shown = shown.map(|shown| format!(" = {shown}")).unwrap_or_default();
         let expected = match about_secret {
