@@ -9,7 +9,7 @@ use chassis::{drain::Drain, http::HttpSettings};
 use gateway::{Gateway, GatewaySettings};
 use http::{HeaderMap, Request, StatusCode, request::Builder};
 use http_body_util::BodyExt;
-use queue::Embedded;
+use queue::{Doorbell, Embedded};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use store::{Blobs, KeyRecord, Store};
@@ -24,7 +24,6 @@ pub(crate) const MAX_FILE: u64 = 512 * 1024;
 pub(crate) struct TestApp {
     pub(crate) folder: TempDir,
     pub(crate) store: Store,
-    pub(crate) blobs: Blobs,
     pub(crate) drain: Drain,
     pub(crate) gateway: Arc<Gateway>,
     router: Router,
@@ -72,6 +71,10 @@ impl TestApp {
     }
 
     pub(crate) async fn with(script: Script) -> Self {
+        Self::with_doorbell(script, |store| Arc::new(Embedded::new(store))).await
+    }
+
+    pub(crate) async fn with_doorbell(script: Script, doorbell: impl FnOnce(Store) -> Arc<dyn Doorbell>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite://{}", folder.path().join("t.db").display())).await.unwrap();
         store.migrate().await.unwrap();
@@ -84,21 +87,14 @@ impl TestApp {
             keys_miss_refresh_ms: 1,
             ..GatewaySettings::default()
         };
-        let doorbell = Arc::new(Embedded::new(store.clone()));
-        let gateway = Arc::new(Gateway::new(
-            settings,
-            store.clone(),
-            blobs.clone(),
-            doorbell,
-            Arc::new(script),
-            true,
-            drain.clone(),
-        ));
+        let doorbell = doorbell(store.clone());
+        let gateway =
+            Arc::new(Gateway::new(settings, store.clone(), blobs, doorbell, Arc::new(script), true, drain.clone()));
         let http = HttpSettings { max_body_bytes: MAX_JSON, ..HttpSettings::default() };
         let router = Arc::clone(&gateway).routes(&http);
         let key = new_key(&store, "acme").await.1;
         let stranger = new_key(&store, "stranger").await.1;
-        Self { folder, store, blobs, drain, gateway, router, key, stranger }
+        Self { folder, store, drain, gateway, router, key, stranger }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -1,10 +1,17 @@
 //! Batches as their owner sees them, before any worker does.
 
-use crate::app::{TestApp, form, line};
+use crate::{
+    app::{TestApp, form, line},
+    model::Script,
+};
+use async_trait::async_trait;
 use axum::body::Body;
-use domain::PointerKind;
+use domain::{BatchId, Error, Pointer, PointerKind, WorkerId};
+use futures::stream::BoxStream;
 use http::StatusCode;
+use queue::{Delivery, Doorbell};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -136,4 +143,55 @@ async fn a_cancel_may_be_repeated() {
     assert_eq!(first["status"], "cancelling");
     assert!(first["cancelling_at"].is_i64());
     assert_eq!(second, first);
+}
+
+#[tokio::test]
+async fn a_batch_that_failed_says_why_and_can_not_be_cancelled() {
+    let app = TestApp::start().await;
+    let batch = create(&app, json!({})).await;
+    let id = batch["id"].as_str().unwrap();
+    let lease = app.store.claim_batch(&BatchId::from_string(id), &WorkerId::generate(), 1_000).await.unwrap().unwrap();
+    let error = json!({"code": "invalid_json_line", "message": "m", "param": null, "line": 3});
+    assert!(app.store.fail_validation(&lease, &json!([error]).to_string()).await.unwrap());
+
+    let answer = cancel(&app, &batch).await;
+
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert_eq!(answer.error()["type"], "invalid_request_error");
+    let read = app.get(&format!("/v1/batches/{id}")).await.ok();
+    assert_eq!(read["status"], "failed");
+    assert!(read["failed_at"].is_i64());
+    assert_eq!(read["errors"], json!({"object": "list", "data": [error]}));
+}
+
+#[tokio::test]
+async fn a_batch_is_made_even_when_the_queue_is_down() {
+    let app = TestApp::with_doorbell(Script::default(), |_| Arc::new(Broken)).await;
+
+    let batch = create(&app, json!({})).await;
+
+    assert_eq!(batch["status"], "validating");
+    assert_eq!(cancel(&app, &batch).await.ok()["status"], "cancelling");
+}
+
+/// A doorbell out of order.
+struct Broken;
+
+#[async_trait]
+impl Doorbell for Broken {
+    async fn ring(&self, _: &[Pointer]) -> domain::Result<()> {
+        Err(Error::unavailable("The broker is down."))
+    }
+
+    async fn listen(&self, _: usize) -> domain::Result<BoxStream<'static, Delivery>> {
+        Err(Error::unavailable("The broker is down."))
+    }
+
+    async fn depth(&self) -> domain::Result<Option<u64>> {
+        Ok(None)
+    }
+
+    async fn health(&self) -> domain::Result<()> {
+        Err(Error::unavailable("The broker is down."))
+    }
 }
