@@ -105,7 +105,7 @@ impl Store {
             .sql(
                 "INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_secs, metadata, output_expires_secs, \
                  status, created_at_ms, expires_at_ms, rung_at_ms) SELECT $1, $2, $3, $4, $5, $6, $7, 'validating', \
-                 clock.now, clock.now + $5 * 1000, clock.now FROM (SELECT now_ms() AS now) clock \
+                 clock.now, clock.now + CAST($5 AS BIGINT) * 1000, clock.now FROM (SELECT now_ms() AS now) clock \
                  RETURNING *, now_ms() AS read_at_ms",
             )
             .bind(batch.id.as_str())

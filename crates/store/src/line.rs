@@ -53,7 +53,7 @@ pub(crate) fn judge(line: &[u8]) -> Result<GoodLine<'_>, Refusal> {
     let text = std::str::from_utf8(line).map_err(|error| {
         refuse("invalid_json_line", format!("This line is not valid UTF-8 at byte {}.", error.valid_up_to()))
     })?;
-    let envelope: Envelope = serde_json::from_str(text).map_err(|error| not_an_object(&error))?;
+    let envelope: Envelope = from_object(text).map_err(|error| not_an_object(&error))?;
     let custom_id = required_text(envelope.custom_id, "custom_id")?;
     let method = required_text(envelope.method, "method")?;
     if method != "POST" {
@@ -62,13 +62,22 @@ pub(crate) fn judge(line: &[u8]) -> Result<GoodLine<'_>, Refusal> {
     let url = required_text(envelope.url, "url")?;
     let body = envelope.body.ok_or_else(|| missing("body"))?;
     let body: Body =
-        serde_json::from_str(body.get()).map_err(|_| invalid("'body' must be a JSON object.".to_owned(), "body"))?;
+        from_object(body.get()).map_err(|_| invalid("'body' must be a JSON object.".to_owned(), "body"))?;
     let model = required_text(body.model, "body.model")?;
     if body.stream.is_some_and(|stream| stream.get() != "false") {
         return Err(invalid("'body.stream' must be false or left out in a batch.".to_owned(), "body.stream"));
     }
     let max_tokens = body.max_completion_tokens.or(body.max_tokens).and_then(|value| value.get().parse().ok());
     Ok(GoodLine { custom_id, url, model, max_tokens: max_tokens.unwrap_or(0) })
+}
+
+/// An array of the right length would do for serde; here it must be an object.
+fn from_object<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(text);
+    }
+    serde_json::from_str::<&RawValue>(text)?;
+    Err(serde::de::Error::custom("not an object"))
 }
 
 fn required_text<'a>(value: Option<&'a RawValue>, param: &'static str) -> Result<Cow<'a, str>, Refusal> {
@@ -128,6 +137,8 @@ mod tests {
             ("{", ("invalid_json_line", None)),
             ("[]", ("invalid_request", None)),
             ("7", ("invalid_request", None)),
+            (r#"["a","POST","u",{"model":"m"}]"#, ("invalid_request", None)),
+            ("[", ("invalid_json_line", None)),
             (r#"{"custom_id":"a","custom_id":"b"}"#, ("invalid_request", None)),
             ("{} {}", ("invalid_json_line", None)),
             (r#"{"custom_id":"\x"}"#, ("invalid_json_line", None)),

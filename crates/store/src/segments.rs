@@ -176,7 +176,8 @@ impl Store {
 
     async fn mark_done(&self, tx: &mut Transaction<'static, Any>, lease: &ShardLease, done: &Bitmap) -> Result<()> {
         let end = if done.is_full() { ", status = 'done', owner = NULL, lease_until_ms = 0" } else { "" };
-        self.sql(&format!("UPDATE shards SET done = $3{end} WHERE id = $1 AND epoch = $2"))
+        // Progress clears the record of crashes: a shard is suspect only while its workers die before finishing a line.
+        self.sql(&format!("UPDATE shards SET done = $3, crash_count = 0{end} WHERE id = $1 AND epoch = $2"))
             .bind(lease.shard.id.as_str())
             .bind(lease.epoch)
             .bind(done.as_bytes())

@@ -1,7 +1,7 @@
 //! A database of its own for each scenario, and the few objects most scenarios begin with.
 
 use domain::{BatchId, Bitmap, Endpoint, FileId, LineCounts, ShardId, TenantId, Usage, WorkerId};
-use sqlx::{AssertSqlSafe, Connection, any::AnyConnection};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use std::future::Future;
 use store::{BatchRow, NewBatch, NewFile, NewSegment, NewShard, ShardLease, Store};
 
