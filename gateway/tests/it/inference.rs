@@ -36,8 +36,7 @@ async fn the_model_gets_the_bytes_as_sent_and_knows_for_whom() {
         .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     let answer = app.send(request.body(Body::from(body)).unwrap()).await;
 
-    let heard = script.heard.lock().unwrap();
-    let (context, request) = &heard[0];
+    let (context, request) = script.heard.lock().unwrap().remove(0);
     assert_eq!(request.body, body);
     assert_eq!(context.class, Class::Interactive);
     assert_eq!(context.tenant, app.store.ensure_tenant("acme").await.unwrap().id);

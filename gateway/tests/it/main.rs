@@ -1,4 +1,5 @@
 //! The gateway over a real SQLite store, blobs in a folder, the embedded doorbell and a scripted model.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
 mod app;
 mod batches;
