@@ -87,7 +87,7 @@ impl Site {
                 "TANDEM__DATA__DATABASE_URL",
                 if self.database_url.starts_with("sqlite") { "" } else { &self.database_url },
             )
-            .env("TANDEM__WORKER__LEASE_MS", "2000")
+            .env("TANDEM__WORKER__LEASE_MS", "5000")
             .env("TANDEM__WORKER__HEARTBEAT_MS", "300")
             .env("TANDEM__WORKER__SWEEP_MS", "300")
             .env("TANDEM__WORKER__POLL_MS", "300")

@@ -38,7 +38,7 @@ pub(crate) async fn run(core: Arc<Core>, drain: Drain, lease: ShardLease, hold: 
         }
     };
     let mut run = Run::new(core, drain, lease, hold).await?;
-    run.start(lines).await?;
+    run.start(lines);
     run.work().await;
     run.finish().await
 }
@@ -123,10 +123,10 @@ impl Run {
     }
 
     /// Starts every line that has no record yet. They queue at the gate of their model.
-    async fn start(&mut self, texts: Vec<Bytes>) -> Result<()> {
+    fn start(&mut self, texts: Vec<Bytes>) {
         let mut missing: Vec<_> = self.lease.shard.done.missing().collect();
         if let Some(&first) = missing.first()
-            && poison::is_proven(&self.core, &self.lease).await?
+            && poison::is_proven(&self.lease)
         {
             let record = poison::quarantine(first, &texts[first]);
             self.checkpoint.push(&record, false);
@@ -148,7 +148,6 @@ impl Run {
                 line::run(core, line).await
             });
         }
-        Ok(())
     }
 
     async fn work(&mut self) {

@@ -116,14 +116,15 @@ fn cannot_open(dialect: Dialect, error: sqlx::Error) -> Error {
     Error::new(Kind::Unavailable, hint).with_source(error)
 }
 
-/// One pool. Each connection is asked before use whether it still sits on a writable primary: after a failover
-/// an old connection answers pings and refuses every write.
+/// One pool. Each connection, new or old, is asked before use whether it sits on a writable primary: after a
+/// failover an old connection answers pings and refuses every write.
 async fn open_postgres(url: &str) -> sqlx::Result<(AnyPool, AnyPool)> {
     let pool = AnyPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .before_acquire(|connection, _| Box::pin(is_writable(connection)))
+        .after_connect(|connection, _| Box::pin(refuse_read_only(connection)))
         .connect(url)
         .await?;
     Ok((pool.clone(), pool))
@@ -132,6 +133,13 @@ async fn open_postgres(url: &str) -> sqlx::Result<(AnyPool, AnyPool)> {
 async fn is_writable(connection: &mut AnyConnection) -> sqlx::Result<bool> {
     let row = connection.fetch_one("SELECT current_setting('transaction_read_only') AS read_only").await?;
     Ok(row.try_get::<String, _>("read_only")? == "off")
+}
+
+async fn refuse_read_only(connection: &mut AnyConnection) -> sqlx::Result<()> {
+    if is_writable(connection).await? {
+        return Ok(());
+    }
+    Err(sqlx::Error::Io(std::io::Error::other("the database accepts no writes: not the primary")))
 }
 
 /// One connection that writes, several that may only read.

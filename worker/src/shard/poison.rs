@@ -1,29 +1,24 @@
-//! Lines that kill workers. A shard that crashed twice runs one line at a time; the line that then stops two workers in a
-//! row at the same place is quarantined, and its neighbours go on.
+//! Lines that kill workers. A shard whose workers died twice without finishing a line runs one line at a time; the line that
+//! then stops three workers, alone in flight, is quarantined, and its neighbours go on. Any finished line clears the count.
 
 use crate::{
-    Core, input,
+    input,
     record::{self, Record, Side},
 };
-use domain::{Result, Usage};
+use domain::Usage;
 use store::ShardLease;
 
 const SUSPECT: i64 = 2;
-const PROVEN: i64 = 3;
+const PROVEN: i64 = SUSPECT + 3;
 
 /// Whether the shard has crashed often enough to be run with care.
 pub(crate) fn is_suspect(lease: &ShardLease) -> bool {
     lease.shard.crash_count >= SUSPECT
 }
 
-/// Whether the first undone line is the culprit: the last two workers made no progress past it.
-pub(crate) async fn is_proven(core: &Core, lease: &ShardLease) -> Result<bool> {
-    if lease.shard.crash_count < PROVEN {
-        return Ok(false);
-    }
-    let segments = core.store.segments(&lease.batch.id).await?;
-    let progress = segments.iter().filter(|segment| segment.shard == lease.shard.id).map(|segment| segment.epoch).max();
-    Ok(progress.is_none_or(|epoch| epoch < lease.epoch - 2))
+/// Whether the first undone line is the culprit: three workers died with nothing else in flight.
+pub(crate) fn is_proven(lease: &ShardLease) -> bool {
+    lease.shard.crash_count >= PROVEN
 }
 
 /// The record of a culprit.

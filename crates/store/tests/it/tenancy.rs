@@ -3,7 +3,7 @@
 use crate::database::{Db, new_file, on_both};
 use domain::{FileId, Kind, TenantId};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 use store::Store;
 
 on_both!(
@@ -14,6 +14,22 @@ on_both!(
     a_file_is_seen_by_its_tenant_until_it_is_deleted_or_expires,
     a_dead_blob_is_kept_while_a_batch_reads_it,
 );
+
+#[tokio::test]
+async fn a_postgres_that_accepts_no_writes_is_not_used() {
+    crate::database::on_postgres(|db| async move {
+        let name = db.url.rsplit_once('/').unwrap().1.to_owned();
+        db.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+        let refused = tokio::time::timeout(Duration::from_secs(1), Store::open(&db.url)).await;
+
+        let writable = format!("BEGIN READ WRITE; ALTER DATABASE {name} RESET default_transaction_read_only; COMMIT");
+        db.execute(&writable).await;
+
+        assert!(refused.is_err(), "it waits for a primary");
+        assert!(Store::open(&db.url).await.unwrap().create_tenant("acme").await.is_ok());
+    })
+    .await;
+}
 
 async fn ten_concurrent_migrations_are_safe_and_only_one_takes_the_steps(db: Db) {
     db.execute("DROP TABLE segments").await;
