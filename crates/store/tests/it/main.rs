@@ -1,5 +1,7 @@
 //! The conformance suite: every scenario runs, with the same assertions, on SQLite and on PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should stop at once")]
+
 mod batches;
 mod blobs;
 mod database;
