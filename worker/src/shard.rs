@@ -70,8 +70,10 @@ struct Run {
     pass: watch::Receiver<Pass>,
     lines: JoinSet<Option<Record>>,
     checkpoint: Checkpoint,
-    /// One call at a time and one line a checkpoint, because this shard has crashed workers.
-    suspect: bool,
+    /// Calls that may be in flight.
+    turns: Arc<Semaphore>,
+    /// How many that is while this shard is suspect of killing workers, and each line is a checkpoint.
+    care: Option<usize>,
     /// Lines below this number may have been in flight when an earlier worker crashed.
     redone_below: usize,
     /// When the window of the batch closes; `None` once it has.
@@ -98,6 +100,7 @@ impl Run {
         let left_ms = lease.batch.expires_at_ms.saturating_sub(core.store.now_ms().await?);
         let expires = Instant::now() + Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
         let done = &lease.shard.done;
+        let suspect = poison::is_suspect(&lease);
         let at_risk = core.settings.flush_lines + core.settings.concurrency;
         let redone_below = match lease.shard.crash_count {
             0 => 0,
@@ -107,7 +110,8 @@ impl Run {
             pass: hold.pass(),
             lines: JoinSet::new(),
             checkpoint: Checkpoint::new(done.len()),
-            suspect: poison::is_suspect(&lease),
+            turns: Arc::new(Semaphore::new(if suspect { 1 } else { done.len().max(1) })),
+            care: suspect.then_some(1),
             redone_below,
             expires: Some(expires),
             draining: false,
@@ -132,7 +136,6 @@ impl Run {
             self.checkpoint.push(&record, false);
             missing.remove(0);
         }
-        let turns = Arc::new(Semaphore::new(if self.suspect { 1 } else { texts.len().max(1) }));
         for number in missing {
             let line = Line {
                 number,
@@ -142,7 +145,7 @@ impl Run {
                 traceparent: None,
                 pass: self.hold.pass(),
             };
-            let (core, turns) = (Arc::clone(&self.core), Arc::clone(&turns));
+            let (core, turns) = (Arc::clone(&self.core), Arc::clone(&self.turns));
             self.lines.spawn(async move {
                 let _turn = turns.acquire_owned().await.ok()?;
                 line::run(core, line).await
@@ -214,7 +217,7 @@ impl Run {
     fn is_flush_due(&self) -> bool {
         let settings = &self.core.settings;
         let waited = self.checkpoint.due(settings).is_some_and(|due| due <= Instant::now());
-        !self.checkpoint.is_empty() && (self.suspect || waited || self.checkpoint.is_full(settings))
+        !self.checkpoint.is_empty() && (self.care.is_some() || waited || self.checkpoint.is_full(settings))
     }
 
     /// Makes finished lines durable; gives up when the lease is lost or the worker has to go.
@@ -230,8 +233,19 @@ impl Run {
             }
         };
         match flushed {
-            Flushed::Committed { shard_done } => self.shard_done |= shard_done,
+            Flushed::Committed { shard_done } => {
+                self.shard_done |= shard_done;
+                self.trust();
+            }
             Flushed::Lost => self.lost = true,
+        }
+    }
+
+    /// Each checkpoint of a suspect shard doubles what may be in flight, until it runs as any other.
+    fn trust(&mut self) {
+        if let Some(care) = self.care {
+            self.turns.add_permits(if care < poison::TRUSTED { care } else { self.lease.shard.done.len() });
+            self.care = (care < poison::TRUSTED).then_some(care * 2);
         }
     }
 

@@ -1,5 +1,6 @@
-//! Lines that kill workers. A shard whose workers died twice without finishing a line runs one line at a time; the line that
-//! then stops three workers, alone in flight, is quarantined, and its neighbours go on. Any finished line clears the count.
+//! Lines that kill workers. A shard whose workers died twice without finishing a line starts with one line alone and doubles
+//! from there; the line that stops three workers, alone in flight, is quarantined, and its neighbours go on. Any finished
+//! line clears the count.
 
 use crate::{
     input,
@@ -9,6 +10,8 @@ use domain::Usage;
 use store::ShardLease;
 
 const SUSPECT: i64 = 2;
+/// A suspect shard that got this many lines into flight is trusted again.
+pub(crate) const TRUSTED: usize = 8;
 const PROVEN: i64 = SUSPECT + 3;
 
 /// Whether the shard has crashed often enough to be run with care.
