@@ -64,7 +64,7 @@ pub(crate) fn batch(row: BatchRow) -> Result<Batch> {
         cancelling_at: row.cancelling_at_ms.map(secs),
         cancelled_at: row.cancelled_at_ms.map(secs),
         request_counts: counts(row.total_lines, &row.counts),
-        usage: Some(usage(&row.usage)),
+        usage: Some(usage(&row.usage, row.redone_requests)),
         metadata: row.metadata.as_deref().map(serde_json::from_str).transpose().map_err(Error::internal)?,
     })
 }
@@ -88,13 +88,14 @@ fn counts(total: i64, counts: &LineCounts) -> RequestCounts {
     }
 }
 
-fn usage(usage: &Usage) -> BatchUsage {
+fn usage(usage: &Usage, redone_requests: i64) -> BatchUsage {
     BatchUsage {
         input_tokens: usage.input,
         input_tokens_details: CachedTokens { cached_tokens: usage.cached },
         output_tokens: usage.output,
         output_tokens_details: ReasoningTokens { reasoning_tokens: usage.reasoning },
         total_tokens: usage.total(),
+        redone_requests,
     }
 }
 

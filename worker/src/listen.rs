@@ -4,12 +4,17 @@
 use crate::{Core, finalize, leases::Hold, plan, settings::jittered, shard, validate};
 use chassis::drain::Drain;
 use domain::{BatchId, BatchStatus, Pointer, PointerKind, Result, ShardId};
-use futures::{FutureExt, StreamExt, stream::BoxStream};
+use futures::{FutureExt, StreamExt};
 use queue::Delivery;
 use rand::seq::SliceRandom;
 use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use store::{BatchLease, ShardLease};
-use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::Instant,
+};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, warn};
 
 /// Works until `drain` begins and everything begun is handed back.
@@ -156,10 +161,17 @@ async fn claim_batch(core: &Core, batch: &BatchId) -> Result<Option<Job>> {
 /// Pointers from the doorbell and, because the doorbell may be silent, from the database.
 struct Ear {
     core: Arc<Core>,
-    heard: Option<BoxStream<'static, Delivery>>,
+    heard: Option<Heard>,
     listen_at: Instant,
     found: VecDeque<Pointer>,
     look_at: Instant,
+}
+
+/// Deliveries, taken from the doorbell by a task of their own. Polled only between claims, the doorbell could sit on a
+/// database connection that the claim waits for.
+struct Heard {
+    deliveries: mpsc::Receiver<Delivery>,
+    _listener: AbortOnDropHandle<()>,
 }
 
 enum Offer {
@@ -194,7 +206,18 @@ impl Ear {
     async fn listen(&mut self) {
         self.listen_at = Instant::now() + jittered(self.core.settings.poll_ms);
         match self.core.doorbell.listen(self.core.settings.shards.max(1)).await {
-            Ok(stream) => self.heard = Some(stream),
+            Ok(mut stream) => {
+                let (sender, deliveries) = mpsc::channel(1);
+                let listener = async move {
+                    while let Some(delivery) = stream.next().await {
+                        if sender.send(delivery).await.is_err() {
+                            return;
+                        }
+                    }
+                };
+                let _listener = AbortOnDropHandle::new(tokio::spawn(listener));
+                self.heard = Some(Heard { deliveries, _listener });
+            }
             Err(error) => warn!(error = %error.chain(), "the doorbell is out of order; polling goes on"),
         }
     }
@@ -214,9 +237,9 @@ impl Ear {
 }
 
 /// The next delivery; waits for ever while there is no doorbell.
-async fn heard(stream: &mut Option<BoxStream<'static, Delivery>>) -> Option<Delivery> {
-    match stream {
-        Some(stream) => stream.next().await,
+async fn heard(heard: &mut Option<Heard>) -> Option<Delivery> {
+    match heard {
+        Some(heard) => heard.deliveries.recv().await,
         None => std::future::pending().await,
     }
 }

@@ -163,6 +163,9 @@ pub struct BatchUsage {
     pub output_tokens_details: ReasoningTokens,
     /// Both together.
     pub total_tokens: u64,
+    /// Model calls made again after a crash, at most; an addition of ours.
+    #[serde(default)]
+    pub redone_requests: i64,
 }
 
 /// `{"cached_tokens": …}`
