@@ -11,15 +11,17 @@ help: ## list the targets
 run: ## build and start everything in one process (UPSTREAM=http://host:port/v1 names a model server)
 	$(CARGO) run --release --locked --bin tandem -- up $(if $(UPSTREAM),--upstream $(UPSTREAM))
 
-check: ## formatting, lints, dependency rules
+check: ## formatting, lints, documentation, dependency rules
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
 	scripts/deny.sh
 
 test: test-sdk test-rust ## every test; starts PostgreSQL when none is running
 
 test-rust:
-	$(CARGO) test -p domain -p wire -p simulator --locked
+	$(CARGO) build --workspace --bins --locked
+	scripts/with-postgres.sh $(CARGO) test --workspace --locked --no-fail-fast
 
 test-sdk: $(VENV)/ready
 	$(CARGO) build --bin tandem --locked

@@ -1,3 +1,8 @@
 //! Scenarios on real processes.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise and says what it counted"
+)]
 
 mod kill;

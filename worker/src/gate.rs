@@ -126,7 +126,7 @@ mod tests {
 
         gate.refused(Some(Duration::from_millis(30)));
         let asked = Instant::now();
-        gate.enter().await.unwrap();
+        let _permit = gate.enter().await.unwrap();
 
         assert!(asked.elapsed() >= Duration::from_millis(30));
     }

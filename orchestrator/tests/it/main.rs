@@ -1,11 +1,12 @@
 //! Conformance of every backend, in this process and behind HTTP, against a real server that replays recorded answers.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod setup;
 mod upstream;
 
 use domain::{Kind, Usage};
 use futures::StreamExt;
-use orchestrator::{Dialect, Frame, ModelBackend, discover};
+use orchestrator::{Dialect, Frame, discover};
 use setup::{Setup, chat, context};
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
 //! The embedded doorbell on both databases, as it is and under chaos.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use futures::FutureExt;
 use queue::{
@@ -6,7 +7,7 @@ use queue::{
     chaos::{Chaos, Faults},
     conformance,
 };
-use sqlx::{AssertSqlSafe, Connection, any::AnyConnection};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
     sync::{
