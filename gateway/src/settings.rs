@@ -23,7 +23,7 @@ pub struct GatewaySettings {
 impl Default for GatewaySettings {
     fn default() -> Self {
         Self {
-            max_batch_file_bytes: 200 * 1024 * 1024,
+            max_batch_file_bytes: 2 * 1024 * 1024 * 1024,
             max_file_bytes: 512 * 1024 * 1024,
             batch_file_ttl_secs: 30 * 86_400,
             keys_refresh_ms: 2_000,
