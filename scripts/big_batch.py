@@ -17,6 +17,10 @@ import urllib.request
 import uuid
 
 
+# What one process may take, whatever the size of the file.
+MEMORY_BUDGET_MIB = 256
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -45,9 +49,11 @@ def start(binary, folder):
         "TANDEM__SIMULATOR__DECODE_TOKENS_PER_SEC": "0",
         "TANDEM__SIMULATOR__PREFILL_TOKENS_PER_SEC": "0",
         "TANDEM__SIMULATOR__MAX_MODEL_LEN": "1000000",
-        "TANDEM__SIMULATOR__KV_TOKENS": "100000000",
+        "TANDEM__SIMULATOR__KV_TOKENS": "4000000",
     }
-    process = subprocess.Popen([binary, "up"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [binary, "up"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     key = None
     for line in process.stdout:
         key = key or (re.search(r"tdm_\S+", line) or [None])[0]
@@ -112,11 +118,13 @@ def run(process, api, path, count):
     assert batch["status"] == "completed", batch
     ids = [json.loads(line)["custom_id"] for line in api.call(f"/v1/files/{batch['output_file_id']}/content")]
     assert ids == [f"line-{n}" for n in range(count)], "the output is not the input, in order, each line once"
+    peak = peak_mib(process.pid)
     print(
         f"{count} lines, {file['bytes'] / 2**20:.0f} MiB: uploaded and judged in {uploaded - began:.1f} s, "
         f"run in {ended - uploaded:.1f} s ({count / (ended - uploaded):.0f} lines/s), "
-        f"peak memory of the process {peak_mib(process.pid):.0f} MiB"
+        f"peak memory of the process {peak:.0f} MiB"
     )
+    assert peak < MEMORY_BUDGET_MIB, f"more memory than the {MEMORY_BUDGET_MIB} MiB a batch may take"
 
 
 if __name__ == "__main__":
