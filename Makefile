@@ -1,6 +1,6 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-sdk check bench bench-batch migrate clean
+.PHONY: help run test test-rust test-sdk check bench bench-batch bench-start migrate clean
 
 CARGO ?= cargo
 VENV := .venv
@@ -37,6 +37,10 @@ bench: ## what the gateway adds to a request, against the simulator
 bench-batch: ## one batch of 50,000 lines and 1 GiB: time, peak memory, every line checked
 	$(CARGO) build --release --locked --bin tandem
 	scripts/big_batch.py $${CARGO_TARGET_DIR:-target}/release/tandem
+
+bench-start: ## time from start to the first answer, and memory when idle
+	$(CARGO) build --release --locked --bin tandem
+	scripts/start_time.py $${CARGO_TARGET_DIR:-target}/release/tandem
 
 migrate: ## bring the database of tandem.toml to this version
 	$(CARGO) run --release --locked --bin tandem -- migrate up

@@ -46,6 +46,7 @@ def start(binary, folder):
     environment = os.environ | {
         "TANDEM__HTTP__BIND": f"127.0.0.1:{port}",
         "TANDEM__ADMIN__BIND": "127.0.0.1:0",
+        "TANDEM__SIMULATOR__BIND": "127.0.0.1:0",
         "TANDEM__SIMULATOR__DECODE_TOKENS_PER_SEC": "0",
         "TANDEM__SIMULATOR__PREFILL_TOKENS_PER_SEC": "0",
         "TANDEM__SIMULATOR__MAX_MODEL_LEN": "1000000",
