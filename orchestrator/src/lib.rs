@@ -10,6 +10,7 @@ mod failure;
 pub mod http;
 mod limits;
 mod link;
+mod open;
 mod openai;
 pub mod remote;
 mod router;
@@ -20,4 +21,5 @@ pub use backend::{Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse}
 pub use body::{Frame, ModelBody, Outcome};
 pub use client::UpstreamClient;
 pub use discover::discover;
+pub use open::{open, read_catalog};
 pub use router::Router;

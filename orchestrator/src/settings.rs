@@ -1,8 +1,13 @@
-//! Every setting of the `orchestrator` process, with its default.
+//! Every setting of the `orchestrator` process, and how other processes reach the models.
 
-use chassis::{http::HttpSettings, telemetry::TelemetrySettings};
+use chassis::{
+    http::HttpSettings,
+    process::{AdminSettings, DrainSettings},
+    telemetry::TelemetrySettings,
+};
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
+use url::Url;
 
 /// The settings of the `orchestrator` process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -12,10 +17,10 @@ pub struct Settings {
     pub http: HttpSettings,
     /// The port for probes and metrics.
     pub admin: AdminSettings,
-    /// The catalog file.
-    pub models: PathBuf,
-    /// How long calls in flight may take after a signal.
-    pub grace_secs: u64,
+    /// The catalog.
+    pub models: ModelsSettings,
+    /// The end of the process.
+    pub drain: DrainSettings,
     /// Log, traces, metrics.
     pub telemetry: TelemetrySettings,
 }
@@ -24,24 +29,32 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             http: HttpSettings { bind: SocketAddr::from(([127, 0, 0, 1], 8081)), ..HttpSettings::default() },
-            admin: AdminSettings::default(),
-            models: PathBuf::from("models.toml"),
-            grace_secs: 8,
+            admin: AdminSettings::at_port(9091),
+            models: ModelsSettings::default(),
+            drain: DrainSettings::default(),
             telemetry: TelemetrySettings::default(),
         }
     }
 }
 
-/// The port for probes and metrics.
+/// Where models are described.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct AdminSettings {
-    /// Where to listen.
-    pub bind: SocketAddr,
+pub struct ModelsSettings {
+    /// The catalog file.
+    pub file: PathBuf,
 }
 
-impl Default for AdminSettings {
+impl Default for ModelsSettings {
     fn default() -> Self {
-        Self { bind: SocketAddr::from(([127, 0, 0, 1], 9091)) }
+        Self { file: PathBuf::from("models.toml") }
     }
+}
+
+/// How a gateway or worker reaches the models.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OrchestratorSettings {
+    /// The orchestrator's address, as `http://orchestrator:8081`; none = route in this process.
+    pub url: Option<Url>,
 }

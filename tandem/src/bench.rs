@@ -1,7 +1,7 @@
 //! `tandem bench`: the same chat load through the gateway and directly to the simulator, in turns, on this machine.
 //! It starts its own `tandem up` with a fresh data folder, so it measures nothing that somebody else is using.
 
-use crate::{cli::BenchArgs, migrate, settings::Settings};
+use crate::{cli::BenchArgs, settings::Settings};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -134,7 +134,7 @@ async fn free_port() -> anyhow::Result<SocketAddr> {
 }
 
 async fn first_key(settings: &Settings) -> anyhow::Result<String> {
-    let store = migrate::open(settings).await?;
+    let store = settings.data.open().await?;
     store.migrate().await?;
     let tenant = store.ensure_tenant("bench").await?;
     let (_, secret) = store.create_key(&tenant.id, "bench", false).await?;

@@ -1,6 +1,6 @@
 //! `tandem doctor`: one line per dependency, each with what to do when it is bad.
 
-use crate::{migrate, settings::Settings, up::models};
+use crate::settings::Settings;
 use orchestrator::{catalog::Deployment, discover};
 use std::process::ExitCode;
 use store::Blobs;
@@ -26,7 +26,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
 }
 
 async fn database(settings: &Settings) -> anyhow::Result<String> {
-    let store = migrate::open(settings).await?;
+    let store = settings.data.open().await?;
     store.ping().await?;
     let pending = store.migration_status().await?.iter().filter(|migration| migration.applied_at.is_none()).count();
     Ok(match pending {
@@ -48,7 +48,7 @@ async fn models(settings: &Settings) -> anyhow::Result<String> {
         ));
     }
     let mut problems = Vec::new();
-    for model in models::read(settings)?.models {
+    for model in orchestrator::read_catalog(&settings.models)?.models {
         for deployment in model.deployments {
             problems.extend(problem(&deployment).await);
         }

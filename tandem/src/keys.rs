@@ -2,14 +2,13 @@
 
 use crate::{
     cli::{KeysAction, KeysArgs},
-    migrate,
     settings::Settings,
 };
 use anyhow::ensure;
 use domain::KeyId;
 
 pub(crate) async fn run(settings: &Settings, args: KeysArgs) -> anyhow::Result<()> {
-    let store = migrate::open(settings).await?;
+    let store = settings.data.open().await?;
     store.migrate().await?;
     match args.action {
         KeysAction::Create { name, tenant, admin } => {

@@ -4,10 +4,9 @@ use crate::{
     cli::{MigrateAction, MigrateArgs},
     settings::Settings,
 };
-use store::Store;
 
 pub(crate) async fn run(settings: &Settings, args: MigrateArgs) -> anyhow::Result<()> {
-    let store = open(settings).await?;
+    let store = settings.data.open().await?;
     match args.action {
         MigrateAction::Status => {
             for migration in store.migration_status().await? {
@@ -21,10 +20,4 @@ pub(crate) async fn run(settings: &Settings, args: MigrateArgs) -> anyhow::Resul
         }
     }
     Ok(())
-}
-
-/// Opens the database, making the data folder of an embedded one.
-pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Store> {
-    std::fs::create_dir_all(settings.data.absolute_dir())?;
-    Ok(Store::open(&settings.data.database()).await?)
 }

@@ -4,45 +4,34 @@ mod banner;
 mod lock;
 pub(crate) mod models;
 
-use crate::{cli::UpArgs, migrate, settings::Settings};
-use chassis::drain::{self, Drain, Readiness};
+use crate::{cli::UpArgs, settings::Settings};
+use chassis::process::Process;
 use gateway::Gateway;
-use orchestrator::{ModelBackend, Router, UpstreamClient};
+use orchestrator::ModelBackend;
 use queue::{Doorbell, Embedded};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use store::{Blobs, Store};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::net::TcpListener;
 use worker::Worker;
 
-type Tasks = JoinSet<domain::Result<()>>;
-
 pub(crate) async fn run(settings: Settings, args: UpArgs) -> anyhow::Result<()> {
-    let telemetry = chassis::telemetry::init(&settings.telemetry)?;
-    let drain = Drain::new(Duration::from_secs(settings.drain.grace_secs));
+    let mut process = Process::start(&settings.telemetry, &settings.admin, &settings.drain).await?;
     let _lock = lock::data_folder(&settings.data)?;
-    let store = migrate::open(&settings).await?;
+    let store = settings.data.open().await?;
     store.migrate().await?;
     let blobs = Blobs::open(&settings.data.blobs())?;
     let api = chassis::http::bind(settings.http.bind).await?;
-    let admin = chassis::http::bind(settings.admin.bind).await?;
-
-    let mut tasks = Tasks::new();
-    let models = models::choose(&settings, &args, &mut tasks, &drain).await?;
-    let backend: Arc<dyn ModelBackend> = Arc::new(Router::new(models.catalog, UpstreamClient::new()));
+    let models = models::choose(&settings, &args, &mut process).await?;
     let doorbell: Arc<dyn Doorbell> = Arc::new(Embedded::new(store.clone()));
-    let parts = Parts { store: store.clone(), blobs, doorbell, backend };
 
     let secret = first_key(&store).await?;
     banner::print(&settings, api.local_addr()?, &models.source, secret.as_deref(), models.example.as_deref());
 
-    let readiness = Readiness::new(&drain);
-    tasks.spawn(chassis::http::serve(admin, chassis::http::admin_routes(readiness, telemetry.clone()), drain.clone()));
-    serve_api(&settings, parts.clone(), api, models.is_simulator, &drain, &mut tasks);
-    tasks.spawn(worker(&settings, parts).run(drain.clone()));
-
-    let outcome = run_until_told(&drain, &mut tasks).await;
-    telemetry.flush().await;
-    outcome
+    let parts = Parts { store, blobs, doorbell, backend: models.backend };
+    serve_api(&settings, parts.clone(), api, models.is_simulator, &mut process);
+    let worker = worker(&settings, parts);
+    process.part(|drain| worker.run(drain));
+    Ok(process.run().await?)
 }
 
 /// What gateway and worker share.
@@ -54,14 +43,7 @@ struct Parts {
     backend: Arc<dyn ModelBackend>,
 }
 
-fn serve_api(
-    settings: &Settings,
-    parts: Parts,
-    listener: TcpListener,
-    is_simulator: bool,
-    drain: &Drain,
-    tasks: &mut Tasks,
-) {
+fn serve_api(settings: &Settings, parts: Parts, listener: TcpListener, is_simulator: bool, process: &mut Process) {
     let gateway = Arc::new(Gateway::new(
         settings.gateway.clone(),
         parts.store,
@@ -69,10 +51,11 @@ fn serve_api(
         parts.doorbell,
         parts.backend,
         is_simulator,
-        drain.clone(),
+        process.drain(),
     ));
-    tasks.spawn(gateway.clone().run_background(drain.clone()));
-    tasks.spawn(chassis::http::serve(listener, gateway.routes(&settings.http), drain.clone()));
+    let routes = gateway.clone().routes(&settings.http);
+    process.part(|drain| gateway.run_background(drain));
+    process.part(|drain| chassis::http::serve(listener, routes, drain));
 }
 
 fn worker(settings: &Settings, parts: Parts) -> Worker {
@@ -87,22 +70,4 @@ async fn first_key(store: &Store) -> anyhow::Result<Option<String>> {
     let tenant = store.ensure_tenant("default").await?;
     let (_, secret) = store.create_key(&tenant.id, "first admin key", true).await?;
     Ok(Some(secret))
-}
-
-/// Waits for a signal or for a part that fails, then drains the rest.
-async fn run_until_told(drain: &Drain, tasks: &mut Tasks) -> anyhow::Result<()> {
-    let mut outcome = Ok(());
-    tokio::select! {
-        () = drain::signal() => tracing::info!("draining: new work is refused, work in flight may finish"),
-        Some(ended) = tasks.join_next() => outcome = flatten(ended),
-    }
-    drain.begin();
-    while let Some(ended) = tasks.join_next().await {
-        outcome = outcome.and(flatten(ended));
-    }
-    outcome
-}
-
-fn flatten(ended: Result<domain::Result<()>, tokio::task::JoinError>) -> anyhow::Result<()> {
-    Ok(ended??)
 }

@@ -38,11 +38,21 @@ pub struct Site {
     _simulator: JoinHandle<()>,
 }
 
-/// One `tandem up` process, killed with its guard.
+/// One process, killed with its guard.
 pub struct Process {
     child: Child,
     /// Base URL of its API.
     pub url: String,
+}
+
+/// The services topology, one process of each kind.
+pub struct Services {
+    /// Reaches the models.
+    pub orchestrator: Process,
+    /// Serves the API.
+    pub gateway: Process,
+    /// Runs batches.
+    pub worker: Process,
 }
 
 impl Site {
@@ -69,37 +79,71 @@ impl Site {
         Self { folder, database_url, upstream, simulator, key, http, simulator_stop, _simulator }
     }
 
-    /// Starts a process and waits until it serves.
+    /// Starts everything in one process and waits until it serves.
     pub async fn start(&self) -> Process {
         let address = free_address().await;
+        let url = format!("http://{address}");
+        let process = self.spawn("tandem", &url, |command| {
+            command.args(["up", "--upstream", &self.upstream]).env("TANDEM__HTTP__BIND", address.to_string());
+        });
+        self.wait_until_it_serves(&process).await;
+        process
+    }
+
+    /// Starts the same as three processes, an orchestrator, a gateway and a worker, and waits until they serve.
+    pub async fn start_services(&self) -> Services {
+        let catalog = format!(
+            "[[model]]\nname = \"tandem-sim\"\n[[model.deployment]]\nname = \"simulator\"\nurl = \"{}\"\nupstream_model = \"tandem-sim\"\n",
+            self.upstream
+        );
+        std::fs::write(self.folder.path().join("models.toml"), catalog).expect("the catalog can be written");
+        let (inside, outside) = (free_address().await, free_address().await);
+        let internal = format!("http://{inside}");
+        let orchestrator = self.spawn("orchestrator", &internal, |command| {
+            command.env("TANDEM__HTTP__BIND", inside.to_string());
+        });
+        let gateway = self.spawn("gateway", &format!("http://{outside}"), |command| {
+            command.env("TANDEM__HTTP__BIND", outside.to_string());
+            self.name_shared_state(command).env("TANDEM__ORCHESTRATOR__URL", &internal);
+        });
+        let worker = self.spawn("worker", "", |command| {
+            hurry(self.name_shared_state(command)).env("TANDEM__ORCHESTRATOR__URL", &internal);
+        });
+        self.wait_until_it_serves(&gateway).await;
+        Services { orchestrator, gateway, worker }
+    }
+
+    fn spawn(&self, binary: &str, url: &str, arrange: impl FnOnce(&mut Command)) -> Process {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(self.folder.path().join("log"))
             .expect("a log file");
-        let child = Command::new(binary())
-            .args(["up", "--upstream", &self.upstream])
-            .current_dir(self.folder.path())
-            .env("TANDEM__HTTP__BIND", address.to_string())
-            .env("TANDEM__ADMIN__BIND", "127.0.0.1:0")
-            .env("TANDEM__DATA__DIR", self.folder.path())
-            .env(
-                "TANDEM__DATA__DATABASE_URL",
-                if self.database_url.starts_with("sqlite") { "" } else { &self.database_url },
-            )
-            .env("TANDEM__WORKER__LEASE_MS", "5000")
-            .env("TANDEM__WORKER__HEARTBEAT_MS", "300")
-            .env("TANDEM__WORKER__SWEEP_MS", "300")
-            .env("TANDEM__WORKER__POLL_MS", "300")
-            .env("TANDEM__WORKER__FLUSH_MS", "300")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("tandem starts; `cargo build --bins` makes it");
-        let process = Process { child, url: format!("http://{address}") };
-        let ready = async || self.try_get(&process, "/v1/models").await.is_some();
-        assert!(eventually(Duration::from_secs(30), ready).await, "tandem does not serve:\n{}", self.log());
-        process
+        let mut command = Command::new(beside_the_tests(binary));
+        command.current_dir(self.folder.path()).env("TANDEM__ADMIN__BIND", "127.0.0.1:0");
+        if binary == "tandem" {
+            hurry(self.name_shared_state(&mut command));
+        }
+        arrange(&mut command);
+        let child = command.stdout(Stdio::null()).stderr(log).spawn();
+        Process { child: child.expect("it starts; `cargo build --bins` makes it"), url: url.to_owned() }
+    }
+
+    fn name_shared_state<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let server = if self.database_url.starts_with("sqlite") { "" } else { &self.database_url };
+        command.env("TANDEM__DATA__DIR", self.folder.path()).env("TANDEM__DATA__DATABASE_URL", server)
+    }
+
+    async fn wait_until_it_serves(&self, process: &Process) {
+        let ready = async || self.try_get(process, "/v1/models").await.is_some();
+        assert!(eventually(Duration::from_secs(30), ready).await, "nothing serves:\n{}", self.log());
+    }
+
+    /// POSTs JSON and gives the status and the body.
+    pub async fn ask(&self, process: &Process, path: &str, body: &Value) -> (u16, String) {
+        let request = self.http.post(format!("{}{path}", process.url)).bearer_auth(&self.key).json(body);
+        let response = request.send().await.expect("an answer");
+        (response.status().as_u16(), response.text().await.expect("a body"))
     }
 
     /// What the processes logged.
@@ -161,6 +205,21 @@ impl Process {
     }
 }
 
+impl Process {
+    /// SIGTERM, and the code that it exits with.
+    pub async fn terminate(mut self) -> Option<i32> {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(told.is_ok_and(|status| status.success()), "the process can be told");
+        let mut status = None;
+        eventually(Duration::from_secs(30), async || {
+            status = self.child.try_wait().expect("the process can be watched");
+            status.is_some()
+        })
+        .await;
+        status.and_then(|status| status.code())
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // Already gone is fine: the guard only makes sure.
@@ -193,10 +252,19 @@ pub async fn eventually(limit: Duration, mut condition: impl AsyncFnMut() -> boo
     false
 }
 
-/// The `tandem` binary beside the test binaries.
-fn binary() -> PathBuf {
+/// A binary of the workspace, beside the test binaries.
+fn beside_the_tests(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test");
-    test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join("tandem")
+    test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name)
+}
+
+/// Short periods, so that a test waits for nothing that it does not test.
+fn hurry(command: &mut Command) -> &mut Command {
+    command.env("TANDEM__WORKER__LEASE_MS", "5000");
+    for period in ["HEARTBEAT_MS", "SWEEP_MS", "POLL_MS", "FLUSH_MS"] {
+        command.env(format!("TANDEM__WORKER__{period}"), "300");
+    }
+    command
 }
 
 async fn free_address() -> SocketAddr {

@@ -3,9 +3,11 @@
 
 use std::{
     collections::BTreeMap,
+    future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use tokio::signal::unix::{self, Signal, SignalKind};
 use tokio_util::sync::CancellationToken;
 
 /// A switch that everybody in the process holds a clone of.
@@ -70,37 +72,24 @@ impl Drain {
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub async fn signal() {
-    let interrupt = async {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::warn!(%error, "SIGINT can't be watched");
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate() => {}
-    }
-}
-
-#[cfg(unix)]
-async fn terminate() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut stream) => {
-            stream.recv().await;
-        }
-        Err(error) => {
-            tracing::warn!(%error, "SIGTERM can't be watched");
-            std::future::pending::<()>().await;
+/// Watches for SIGTERM and SIGINT from the call on, not from the first poll: a process that is told to end while it starts
+/// ends in order, too. The future ends with the first of them.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub fn signal() -> impl Future<Output = ()> + Send {
+    let (mut terminate, mut interrupt) = (watch(SignalKind::terminate()), watch(SignalKind::interrupt()));
+    async move {
+        tokio::select! {
+            Some(()) = terminate.recv() => {}
+            Some(()) = interrupt.recv() => {}
         }
     }
 }
 
-#[cfg(not(unix))]
-async fn terminate() {
-    std::future::pending::<()>().await;
+fn watch(kind: SignalKind) -> Signal {
+    // Only a forbidden signal or an exhausted process fails here, and then nothing else works either.
+    unix::signal(kind).unwrap_or_else(|error| panic!("signals can't be watched: {error}"))
 }
 
 /// Whether the process wants traffic: not draining, and every named flag up.

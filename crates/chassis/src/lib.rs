@@ -3,6 +3,7 @@
 
 pub mod drain;
 pub mod http;
+pub mod process;
 pub mod settings;
 pub mod telemetry;
 pub mod trace;

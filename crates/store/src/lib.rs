@@ -17,6 +17,7 @@ mod outcome;
 mod plan;
 mod row;
 mod segments;
+mod settings;
 mod store;
 mod sweep;
 
@@ -32,5 +33,6 @@ pub use migrate::{Applied, Migration};
 pub use outcome::FinishBatch;
 pub use plan::{NewShard, ShardRow};
 pub use segments::{CommitResult, NewSegment, SegmentRow};
+pub use settings::DataSettings;
 pub use store::Store;
 pub use sweep::Swept;

@@ -1,8 +1,8 @@
 //! One process per embedded data folder: two would fight over one SQLite file.
 
-use crate::settings::DataSettings;
 use anyhow::{Context, bail};
 use std::fs::{File, OpenOptions, TryLockError};
+use store::DataSettings;
 
 /// Held for as long as the process lives; `None` when the state is in a database server.
 pub(super) fn data_folder(settings: &DataSettings) -> anyhow::Result<Option<File>> {

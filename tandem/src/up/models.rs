@@ -1,47 +1,40 @@
-//! Where the models of this process come from: a named server, `models.toml`, or the built-in simulator.
+//! Where the models of this process come from: an orchestrator, a named server, `models.toml`, or the built-in simulator.
 
-use super::Tasks;
 use crate::{cli::UpArgs, settings::Settings};
-use anyhow::Context;
-use chassis::drain::Drain;
+use chassis::process::Process;
 use orchestrator::{ModelBackend, Router, UpstreamClient, catalog::Catalog, discover};
 use simulator::Simulator;
+use std::sync::Arc;
 
-/// The catalog to serve, and how to name it to a person.
+/// What answers model requests, and how to name it to a person.
 pub(crate) struct Models {
-    pub(crate) catalog: Catalog,
+    pub(crate) backend: Arc<dyn ModelBackend>,
     pub(crate) source: String,
     pub(crate) is_simulator: bool,
     /// A model to put into the first request.
     pub(crate) example: Option<String>,
 }
 
-pub(crate) async fn choose(
-    settings: &Settings,
-    args: &UpArgs,
-    tasks: &mut Tasks,
-    drain: &Drain,
-) -> anyhow::Result<Models> {
-    let (catalog, source, is_simulator) = if let Some(url) = &args.upstream {
-        let catalog = discover(url, upstream_key(&args.upstream_key_env)).await?;
-        (catalog, format!("models of {url}"), false)
+pub(crate) async fn choose(settings: &Settings, args: &UpArgs, process: &mut Process) -> anyhow::Result<Models> {
+    let (backend, source, is_simulator) = if let Some(url) = &args.upstream {
+        (route(discover(url, upstream_key(&args.upstream_key_env)).await?), format!("models of {url}"), false)
+    } else if let Some(url) = &settings.orchestrator.url {
+        let backend = orchestrator::open(&settings.orchestrator, &settings.models)?;
+        (backend, format!("models of the orchestrator at {url}"), false)
     } else if settings.models.file.exists() {
-        (read(settings)?, format!("models of {}", settings.models.file.display()), false)
+        let backend = orchestrator::open(&settings.orchestrator, &settings.models)?;
+        (backend, format!("models of {}", settings.models.file.display()), false)
     } else {
         let source =
             "the built-in SIMULATOR: made-up text, no real model. Name a server with --upstream URL".to_owned();
-        (simulate(settings, tasks, drain).await?, source, true)
+        (route(simulate(settings, process).await?), source, true)
     };
-    let router = Router::new(catalog.clone(), UpstreamClient::new());
-    let example = router.models().await?.into_iter().next().map(|model| model.id);
-    Ok(Models { catalog, source, is_simulator, example })
+    let example = backend.models().await?.into_iter().next().map(|model| model.id);
+    Ok(Models { backend, source, is_simulator, example })
 }
 
-/// Reads the catalog file.
-pub(crate) fn read(settings: &Settings) -> anyhow::Result<Catalog> {
-    let path = &settings.models.file;
-    let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-    Catalog::parse(&text).with_context(|| format!("{} can't be used", path.display()))
+fn route(catalog: Catalog) -> Arc<dyn ModelBackend> {
+    Arc::new(Router::new(catalog, UpstreamClient::new()))
 }
 
 fn upstream_key(name: &str) -> Option<secrecy::SecretString> {
@@ -50,13 +43,12 @@ fn upstream_key(name: &str) -> Option<secrecy::SecretString> {
 }
 
 /// Starts the simulator on loopback inside this process, and describes it as any other server.
-async fn simulate(settings: &Settings, tasks: &mut Tasks, drain: &Drain) -> anyhow::Result<Catalog> {
+async fn simulate(settings: &Settings, process: &mut Process) -> anyhow::Result<Catalog> {
     let listener = chassis::http::bind(settings.simulator.bind).await?;
     let url = format!("http://{}/v1", listener.local_addr()?);
     let simulator = Simulator::new(settings.simulator.clone());
-    let shutdown = drain.expired();
-    tasks.spawn(async move {
-        simulator::serve(listener, simulator, shutdown).await;
+    process.support(async move |drain| {
+        simulator::serve(listener, simulator, drain.token()).await;
         Ok(())
     });
     Ok(discover(&url, None).await?)

@@ -1,0 +1,45 @@
+//! The public API as a process of its own: `gateway [settings.toml]`, with `TANDEM__...` over it.
+
+use chassis::{
+    http::{self, HttpSettings},
+    process::{AdminSettings, DrainSettings, Process},
+    telemetry::TelemetrySettings,
+};
+use gateway::{Gateway, GatewaySettings};
+use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
+use queue::Embedded;
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, sync::Arc};
+use store::{Blobs, DataSettings};
+
+/// Every setting of the `gateway` process, with its default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    http: HttpSettings,
+    admin: AdminSettings,
+    data: DataSettings,
+    orchestrator: OrchestratorSettings,
+    models: ModelsSettings,
+    gateway: GatewaySettings,
+    drain: DrainSettings,
+    telemetry: TelemetrySettings,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let file = std::env::args_os().nth(1).map(PathBuf::from);
+    let settings: Settings = chassis::settings::load(file.as_deref(), std::env::vars())?;
+    let mut process = Process::start(&settings.telemetry, &settings.admin, &settings.drain).await?;
+    let store = settings.data.open_shared().await?;
+    let blobs = Blobs::open(&settings.data.blobs())?;
+    let doorbell = Arc::new(Embedded::new(store.clone()));
+    let backend = orchestrator::open(&settings.orchestrator, &settings.models)?;
+    let gateway = Gateway::new(settings.gateway, store, blobs, doorbell, backend, false, process.drain());
+    let gateway = Arc::new(gateway);
+    let listener = http::bind(settings.http.bind).await?;
+    let routes = gateway.clone().routes(&settings.http);
+    process.part(|drain| gateway.run_background(drain));
+    process.part(|drain| http::serve(listener, routes, drain));
+    Ok(process.run().await?)
+}

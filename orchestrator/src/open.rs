@@ -1,0 +1,34 @@
+//! The one place that decides between routing here and asking an orchestrator: callers can't tell the difference.
+
+use crate::{
+    ModelBackend, Router, UpstreamClient,
+    catalog::Catalog,
+    remote::RemoteBackend,
+    settings::{ModelsSettings, OrchestratorSettings},
+};
+use domain::{Error, Result};
+use std::sync::Arc;
+
+/// The backend that the settings name: the orchestrator at a URL, or a router of the catalog in this process.
+///
+/// # Errors
+/// When the catalog can't be read or used.
+pub fn open(orchestrator: &OrchestratorSettings, models: &ModelsSettings) -> Result<Arc<dyn ModelBackend>> {
+    let client = UpstreamClient::new();
+    match &orchestrator.url {
+        Some(url) => Ok(Arc::new(RemoteBackend::new(url, client))),
+        None => Ok(Arc::new(Router::new(read_catalog(models)?, client))),
+    }
+}
+
+/// Reads the catalog file.
+///
+/// # Errors
+/// When it can't be read, or with everything that is wrong in it.
+pub fn read_catalog(models: &ModelsSettings) -> Result<Catalog> {
+    let path = models.file.display();
+    let text = std::fs::read_to_string(&models.file).map_err(|error| {
+        Error::invalid(format!("can't read the catalog {path} (models.file): {error}")).with_source(error)
+    })?;
+    Catalog::parse(&text).map_err(|error| Error::invalid(format!("{path} can't be used: {error}")).with_source(error))
+}

@@ -1,0 +1,53 @@
+//! The batch engine as a process of its own: `worker [settings.toml]`, with `TANDEM__...` over it. Run as many as you like.
+
+use chassis::{
+    process::{AdminSettings, DrainSettings, Process},
+    telemetry::TelemetrySettings,
+};
+use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
+use queue::Embedded;
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, sync::Arc};
+use store::{Blobs, DataSettings};
+use worker::{Worker, WorkerSettings};
+
+/// Every setting of the `worker` process, with its default.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    admin: AdminSettings,
+    data: DataSettings,
+    orchestrator: OrchestratorSettings,
+    models: ModelsSettings,
+    worker: WorkerSettings,
+    drain: DrainSettings,
+    telemetry: TelemetrySettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            admin: AdminSettings::at_port(9092),
+            data: DataSettings::default(),
+            orchestrator: OrchestratorSettings::default(),
+            models: ModelsSettings::default(),
+            worker: WorkerSettings::default(),
+            drain: DrainSettings::default(),
+            telemetry: TelemetrySettings::default(),
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let file = std::env::args_os().nth(1).map(PathBuf::from);
+    let settings: Settings = chassis::settings::load(file.as_deref(), std::env::vars())?;
+    let mut process = Process::start(&settings.telemetry, &settings.admin, &settings.drain).await?;
+    let store = settings.data.open_shared().await?;
+    let blobs = Blobs::open(&settings.data.blobs())?;
+    let doorbell = Arc::new(Embedded::new(store.clone()));
+    let backend = orchestrator::open(&settings.orchestrator, &settings.models)?;
+    let worker = Worker::new(store, blobs, doorbell, backend, settings.worker);
+    process.part(|drain| worker.run(drain));
+    Ok(process.run().await?)
+}
