@@ -136,6 +136,7 @@ fn to_new_batch(context: &RequestContext, body: CreateBatch) -> Result<NewBatch>
         window_secs,
         metadata: body.metadata.map(to_metadata).transpose()?,
         output_expires_secs: body.output_expires_after.map(to_ttl).transpose()?,
+        traceparent: context.traceparent.clone(),
     })
 }
 

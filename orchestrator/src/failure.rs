@@ -7,6 +7,9 @@ use serde_json::Value;
 use std::time::Duration;
 use wire::error::{ErrorBody, ErrorObject};
 
+/// The code of an error that no retry, other request or other caller mends: the operator has to mend a key.
+pub const CREDENTIALS_REFUSED: &str = "upstream_credentials_refused";
+
 /// What to do with a refusal.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -82,7 +85,10 @@ pub(crate) struct Names<'a> {
 pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, error: UpstreamError, names: Names<'_>) -> Refusal {
     let failed = |kind, text: &str| Refusal::Failed(Error::new(kind, text).with_source(cause(status, &error)));
     match status.as_u16() {
-        401 | 403 => failed(Kind::BadUpstream, "The model server refused this platform's credentials."),
+        401 | 403 => {
+            let told = Error::new(Kind::BadUpstream, "The model server refused this platform's credentials.");
+            Refusal::Failed(told.with_code(CREDENTIALS_REFUSED).with_source(cause(status, &error)))
+        }
         408 | 504 => failed(Kind::Timeout, "The model server took too long."),
         429 => failed(
             Kind::RateLimited { retry_after: retry_after(headers) },
@@ -184,7 +190,7 @@ mod tests {
     fn a_refusal_of_our_key_is_not_the_callers() {
         let Refusal::Failed(error) = judged(401, r#"{"error":"Unauthorized"}"#) else { panic!() };
 
-        assert_eq!(error.kind(), Kind::BadUpstream);
+        assert_eq!((error.kind(), error.code()), (Kind::BadUpstream, Some(CREDENTIALS_REFUSED)));
         assert!(error.chain().contains("Unauthorized") && !error.message().contains("Unauthorized"));
     }
 }

@@ -21,5 +21,6 @@ pub use backend::{Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse}
 pub use body::{Frame, ModelBody, Outcome};
 pub use client::UpstreamClient;
 pub use discover::discover;
+pub use failure::CREDENTIALS_REFUSED;
 pub use open::{open, read_catalog};
 pub use router::Router;

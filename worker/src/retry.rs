@@ -2,6 +2,7 @@
 //! work now. Faults of the platform inside the window never fail a line.
 
 use domain::{Error, Kind};
+use orchestrator::CREDENTIALS_REFUSED;
 use std::time::Duration;
 use wire::error::ErrorBody;
 
@@ -22,6 +23,7 @@ pub(crate) fn of_error(error: &Error) -> Remedy {
         Kind::RateLimited { retry_after } => Remedy::Wait(retry_after),
         // Refused credentials and a vanished model are mistakes of the operator, not of the line.
         Kind::Unavailable | Kind::Unauthenticated | Kind::PermissionDenied => Remedy::Wait(None),
+        Kind::BadUpstream if error.code() == Some(CREDENTIALS_REFUSED) => Remedy::Wait(None),
         Kind::NotFound if error.code() == Some("model_not_found") => Remedy::Wait(None),
         Kind::Timeout | Kind::Internal | Kind::BadUpstream => Remedy::Charge,
         _ => Remedy::Record,
@@ -65,6 +67,8 @@ mod tests {
 
         assert_eq!(of_error(&Error::new(Kind::RateLimited { retry_after: told }, "later")), Remedy::Wait(told));
         assert_eq!(of_error(&Error::not_found("gone").with_code("model_not_found")), Remedy::Wait(None));
+        let refused = Error::new(Kind::BadUpstream, "our key").with_code(CREDENTIALS_REFUSED);
+        assert_eq!(of_error(&refused), Remedy::Wait(None));
         assert!([401, 403, 429, 503].into_iter().all(|status| of_status(status) == Remedy::Wait(None)));
     }
 

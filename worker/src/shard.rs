@@ -142,7 +142,7 @@ impl Run {
                 text: texts[number].clone(),
                 tenant: self.lease.batch.tenant.clone(),
                 endpoint: self.lease.batch.endpoint,
-                traceparent: None,
+                traceparent: self.lease.batch.traceparent.clone(),
                 pass: self.hold.pass(),
             };
             let (core, turns) = (Arc::clone(&self.core), Arc::clone(&self.turns));

@@ -25,6 +25,8 @@ pub struct NewBatch {
     pub metadata: Option<String>,
     /// How long output files live, counted from their own creation.
     pub output_expires_secs: Option<i64>,
+    /// W3C `traceparent` of the request that made it; the model calls of its lines carry it on.
+    pub traceparent: Option<String>,
 }
 
 /// A batch. Times are milliseconds of the database's clock.
@@ -44,6 +46,8 @@ pub struct BatchRow {
     pub metadata: Option<String>,
     /// How long output files live, counted from their own creation.
     pub output_expires_secs: Option<i64>,
+    /// W3C `traceparent` of the request that made it; the model calls of its lines carry it on.
+    pub traceparent: Option<String>,
     /// Where it is in its life.
     pub status: BatchStatus,
     /// The model, when all lines name the same one.
@@ -104,7 +108,7 @@ impl Store {
         let row = self
             .sql(
                 "INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_secs, metadata, output_expires_secs, \
-                 status, created_at_ms, expires_at_ms, rung_at_ms) SELECT $1, $2, $3, $4, $5, $6, $7, 'validating', \
+                 traceparent, status, created_at_ms, expires_at_ms, rung_at_ms) SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'validating', \
                  clock.now, clock.now + CAST($5 AS BIGINT) * 1000, clock.now FROM (SELECT now_ms() AS now) clock \
                  RETURNING *, now_ms() AS read_at_ms",
             )
@@ -115,6 +119,7 @@ impl Store {
             .bind(batch.window_secs)
             .bind(batch.metadata)
             .bind(batch.output_expires_secs)
+            .bind(batch.traceparent)
             .fetch_one(self.writer())
             .await
             .map_err(db)?;
@@ -196,6 +201,7 @@ pub(crate) fn batch_row(row: &AnyRow) -> Result<BatchRow> {
         window_secs: columns.int("window_secs")?,
         metadata: columns.opt_text("metadata")?,
         output_expires_secs: columns.opt_int("output_expires_secs")?,
+        traceparent: columns.opt_text("traceparent")?,
         status: columns.word("status", BatchStatus::parse)?,
         model: columns.opt_text("model")?,
         errors_json: columns.opt_text("errors_json")?,

@@ -21,12 +21,20 @@ struct Step {
     sqlite: &'static str,
 }
 
-const STEPS: [Step; 1] = [Step {
-    number: 1,
-    name: "create_tables",
-    postgres: include_str!("../../../migrations/postgres/0001_create_tables.sql"),
-    sqlite: include_str!("../../../migrations/sqlite/0001_create_tables.sql"),
-}];
+const STEPS: [Step; 2] = [
+    Step {
+        number: 1,
+        name: "create_tables",
+        postgres: include_str!("../../../migrations/postgres/0001_create_tables.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0001_create_tables.sql"),
+    },
+    Step {
+        number: 2,
+        name: "add_batch_traceparent",
+        postgres: include_str!("../../../migrations/postgres/0002_add_batch_traceparent.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0002_add_batch_traceparent.sql"),
+    },
+];
 
 impl Step {
     fn text(&self, dialect: Dialect) -> &'static str {

@@ -15,6 +15,9 @@ use worker::{Worker, WorkerSettings};
 /// How long a test waits for something that should happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The trace of every batch.
+pub(crate) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 pub(crate) struct Bench {
     pub(crate) store: Store,
     pub(crate) doorbell: Arc<dyn Doorbell>,
@@ -77,6 +80,7 @@ impl Bench {
             window_secs,
             metadata: None,
             output_expires_secs: None,
+            traceparent: Some(TRACEPARENT.to_owned()),
         };
         let batch = self.store.insert_batch(batch).await.unwrap().id;
         // A lost ring is no reason to fail: some tests lose them on purpose.

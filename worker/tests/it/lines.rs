@@ -1,6 +1,6 @@
 //! What becomes of lines while nothing breaks.
 
-use crate::bench::{Bench, lines, messages};
+use crate::bench::{Bench, TRACEPARENT, lines, messages};
 use domain::BatchStatus;
 use serde_json::Value;
 
@@ -35,6 +35,29 @@ async fn lines_that_fail_go_to_the_error_file() {
     assert_eq!(files.error[0]["response"]["body"]["error"]["message"], "no");
     assert_eq!((batch.counts.completed, batch.counts.failed), (38, 2));
     assert_eq!((bench.model.calls("bad"), bench.model.calls("broken")), (1, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_the_platforms_key_charges_no_line() {
+    let bench = Bench::new().await;
+    let _worker = bench.work();
+
+    let batch = bench.batch(&messages("locked", 1)).await;
+
+    let batch = bench.end(&batch, BatchStatus::Completed).await;
+    assert_eq!((batch.counts.completed, batch.counts.failed), (1, 0));
+    assert_eq!(bench.model.calls("locked 0"), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_belongs_to_the_trace_of_its_batch() {
+    let bench = Bench::new().await;
+    let _worker = bench.work();
+
+    let batch = bench.batch(&messages("ok", 5)).await;
+
+    bench.end(&batch, BatchStatus::Completed).await;
+    assert_eq!(bench.model.traces(), [Some(TRACEPARENT.to_owned())]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

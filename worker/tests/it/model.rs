@@ -4,23 +4,28 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Error, Kind, RequestContext, Result, Usage};
 use http::{HeaderMap, StatusCode};
-use orchestrator::{ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome};
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use orchestrator::{CREDENTIALS_REFUSED, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Mutex,
+    time::Duration,
+};
 use tokio::sync::watch;
 
 /// The only model there is.
 pub(crate) const MODEL: &str = "m";
 
-/// Answers `ok`, refuses `bad`, is busy three times for `busy`, fails for `broken`, panics for `panic`, and keeps `hang`
+/// Answers `ok`, refuses `bad`, is busy three times for `busy`, refuses our key four times for `locked`, fails for `broken`, panics for `panic`, and keeps `hang`
 /// waiting until told otherwise.
 pub(crate) struct Model {
     calls: Mutex<HashMap<String, u32>>,
+    traces: Mutex<HashSet<Option<String>>>,
     holds: watch::Sender<bool>,
 }
 
 impl Model {
     pub(crate) fn new() -> Self {
-        Self { calls: Mutex::default(), holds: watch::Sender::new(true) }
+        Self { calls: Mutex::default(), traces: Mutex::default(), holds: watch::Sender::new(true) }
     }
 
     /// Answers everything that hangs, now and later.
@@ -33,6 +38,11 @@ impl Model {
         self.calls.lock().unwrap().get(content).copied().unwrap_or(0)
     }
 
+    /// The traces that calls belonged to.
+    pub(crate) fn traces(&self) -> Vec<Option<String>> {
+        self.traces.lock().unwrap().iter().cloned().collect()
+    }
+
     fn count(&self, content: &str) -> u32 {
         let mut calls = self.calls.lock().unwrap();
         let count = calls.entry(content.to_owned()).or_default();
@@ -43,10 +53,11 @@ impl Model {
 
 #[async_trait]
 impl ModelBackend for Model {
-    async fn call(&self, _: &RequestContext, request: ModelRequest) -> Result<ModelResponse> {
+    async fn call(&self, context: &RequestContext, request: ModelRequest) -> Result<ModelResponse> {
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let content = body["messages"][0]["content"].as_str().unwrap().to_owned();
         let count = self.count(&content);
+        self.traces.lock().unwrap().insert(context.traceparent.clone());
         match content.split(' ').next().unwrap() {
             "hang" => {
                 let mut holds = self.holds.subscribe();
@@ -61,6 +72,9 @@ impl ModelBackend for Model {
             "busy" if count <= 3 => {
                 let retry_after = Some(Duration::ZERO);
                 return Err(Error::new(Kind::RateLimited { retry_after }, "busy"));
+            }
+            "locked" if count <= 4 => {
+                return Err(Error::new(Kind::BadUpstream, "our key").with_code(CREDENTIALS_REFUSED));
             }
             "broken" => return Err(Error::new(Kind::BadUpstream, "broken")),
             "panic" => panic!("as the line asked"),

@@ -41,6 +41,7 @@ async fn a_new_batch_is_validating_and_its_tenants_only(db: Db) {
     assert_eq!((found.status, found.counts, found.epoch), (BatchStatus::Validating, LineCounts::default(), 0));
     assert_eq!(found.expires_at_ms - found.created_at_ms, 86_400_000);
     assert_eq!(found.metadata.as_deref(), Some(r#"{"k":"v"}"#));
+    assert!(found.traceparent.is_some());
     assert!(!found.is_due());
     assert!(db.store.batch(&TenantId::generate(), &made.id).await.unwrap().is_none());
 }

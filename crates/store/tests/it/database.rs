@@ -108,6 +108,7 @@ pub(crate) fn new_batch(tenant: &TenantId) -> NewBatch {
         window_secs: 86_400,
         metadata: Some(r#"{"k":"v"}"#.to_owned()),
         output_expires_secs: None,
+        traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
     }
 }
 
