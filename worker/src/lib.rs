@@ -10,6 +10,7 @@ mod line;
 mod listen;
 mod merge;
 mod plan;
+mod purge;
 mod record;
 mod retry;
 mod settings;
@@ -72,6 +73,7 @@ impl Worker {
         parts.spawn(leases::beat(Arc::clone(&core)));
         parts.spawn(leases::fence(Arc::clone(&core)));
         parts.spawn(sweep::run(Arc::clone(&core)));
+        parts.spawn(purge::run(Arc::clone(&core)));
         tracing::info!(worker.id = %core.id, "worker {} listens", core.id);
         // The other parts outlive the listener: leases must be kept alive until the last shard has let go.
         tokio::select! {

@@ -44,6 +44,10 @@ pub struct WorkerSettings {
     pub expiry_grace_ms: u64,
     /// How long calls in flight may go on after the worker was told to stop.
     pub drain_grace_ms: u64,
+    /// Pause between looks for bytes that nobody can reach any more.
+    pub purge_ms: u64,
+    /// How long the segments of an ended batch are kept; longer than a lease, which a straggler may still hold.
+    pub keep_segments_ms: i64,
 }
 
 impl Default for WorkerSettings {
@@ -67,6 +71,8 @@ impl Default for WorkerSettings {
             window: 64,
             expiry_grace_ms: 45_000,
             drain_grace_ms: 1_500,
+            purge_ms: 60_000,
+            keep_segments_ms: 600_000,
         }
     }
 }

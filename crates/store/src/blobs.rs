@@ -8,7 +8,7 @@ use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, gcp::GoogleCloudStorageBuilder, local::LocalFileSystem,
     path::Path, prefix::PrefixStore,
 };
-use std::{ops::Range, sync::Arc};
+use std::{future::ready, ops::Range, sync::Arc};
 use url::Url;
 use uuid::Uuid;
 
@@ -89,6 +89,20 @@ impl Blobs {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(blob_error(path, error)),
         }
+    }
+
+    /// Removes every blob in a folder but those to `keep`; fine when there are none.
+    pub async fn clear(&self, folder: &str, keep: Vec<String>) -> Result<()> {
+        let found = self.store.list(Some(&Path::from(folder))).map_ok(|meta| meta.location);
+        let doomed = found.try_filter(move |path| ready(!keep.iter().any(|kept| kept == path.as_ref())));
+        let mut gone = self.store.delete_stream(doomed.boxed());
+        while let Some(outcome) = gone.next().await {
+            match outcome {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(blob_error(folder, error)),
+            }
+        }
+        Ok(())
     }
 
     /// Writes one blob that is the sources in order, streaming.

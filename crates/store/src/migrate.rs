@@ -21,7 +21,7 @@ struct Step {
     sqlite: &'static str,
 }
 
-const STEPS: [Step; 2] = [
+const STEPS: [Step; 3] = [
     Step {
         number: 1,
         name: "create_tables",
@@ -33,6 +33,12 @@ const STEPS: [Step; 2] = [
         name: "add_batch_traceparent",
         postgres: include_str!("../../../migrations/postgres/0002_add_batch_traceparent.sql"),
         sqlite: include_str!("../../../migrations/sqlite/0002_add_batch_traceparent.sql"),
+    },
+    Step {
+        number: 3,
+        name: "add_batch_cleared",
+        postgres: include_str!("../../../migrations/postgres/0003_add_batch_cleared.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0003_add_batch_cleared.sql"),
     },
 ];
 

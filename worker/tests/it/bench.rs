@@ -6,7 +6,7 @@ use chassis::drain::Drain;
 use domain::{BatchId, BatchStatus, Endpoint, FileId, Pointer, PointerKind, Result, TenantId};
 use queue::{Doorbell, Embedded};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use store::{BatchRow, Blobs, Ingest, IngestLimits, NewBatch, NewFile, ShardRow, Store};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -24,8 +24,8 @@ pub(crate) struct Bench {
     pub(crate) model: Arc<Model>,
     pub(crate) settings: WorkerSettings,
     pub(crate) tenant: TenantId,
-    blobs: Blobs,
-    _folder: TempDir,
+    pub(crate) blobs: Blobs,
+    folder: TempDir,
 }
 
 /// A worker that runs.
@@ -48,7 +48,7 @@ impl Bench {
         let blobs = Blobs::open(&format!("file://{}", folder.path().join("blobs").display())).unwrap();
         let tenant = store.create_tenant("acme").await.unwrap().id;
         let doorbell: Arc<dyn Doorbell> = Arc::new(Embedded::new(store.clone()));
-        Self { store, doorbell, model: Arc::new(Model::new()), settings: quick(), tenant, blobs, _folder: folder }
+        Self { store, doorbell, model: Arc::new(Model::new()), settings: quick(), tenant, blobs, folder }
     }
 
     /// Starts one more worker.
@@ -132,6 +132,16 @@ impl Bench {
         tokio::time::timeout(PATIENCE, looking).await.expect("the shard gets there in time");
     }
 
+    /// Waits until the world is as it should be.
+    pub(crate) async fn eventually(&self, mut is_so: impl AsyncFnMut() -> bool) {
+        let looking = async {
+            while !is_so().await {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.expect("it gets there in time");
+    }
+
     /// Waits for the end of the batch.
     pub(crate) async fn end(&self, batch: &BatchId, status: BatchStatus) -> BatchRow {
         let row = self.until(batch, |row| row.status.is_terminal()).await;
@@ -149,6 +159,11 @@ impl Bench {
         all.sort_unstable();
         assert_eq!(all, (0..total).collect::<Vec<_>>(), "each line has one record");
         Files { output, error }
+    }
+
+    /// How many blobs the batch has.
+    pub(crate) fn blobs_of(&self, batch: &BatchId) -> usize {
+        count_files(&self.folder.path().join("blobs/b").join(batch.as_str()))
     }
 
     async fn read(&self, file: Option<&FileId>) -> Vec<Value> {
@@ -195,6 +210,11 @@ fn quick() -> WorkerSettings {
         drain_grace_ms: 100,
         ..WorkerSettings::default()
     }
+}
+
+fn count_files(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap());
+    entries.map(|entry| if entry.path().is_dir() { count_files(&entry.path()) } else { 1 }).sum()
 }
 
 /// An input with a chat line for each message.

@@ -6,3 +6,4 @@ mod endings;
 mod faults;
 mod lines;
 mod model;
+mod purge;

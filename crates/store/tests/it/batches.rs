@@ -3,7 +3,7 @@
 use crate::database::{Db, LEASE_MS, new_batch, new_file, on_both, segment};
 use domain::{BatchId, BatchStatus, Kind, LineCounts, TenantId, WorkerId};
 use std::collections::BTreeSet;
-use store::{BatchLease, FinishBatch};
+use store::{BatchLease, FinishBatch, Leftovers};
 
 on_both!(
     a_new_batch_is_validating_and_its_tenants_only,
@@ -14,6 +14,7 @@ on_both!(
     cancelling_twice_is_fine_and_cancelling_the_finished_is_a_conflict,
     a_batch_that_does_not_add_up_is_not_finished,
     a_due_batch_ends_expired,
+    an_ended_batch_is_cleared_once_and_keeps_its_files,
 );
 
 fn finish(status: BatchStatus, counts: LineCounts) -> FinishBatch {
@@ -162,4 +163,21 @@ async fn a_due_batch_ends_expired(db: Db) {
 
     let ended = db.state(&batch).await;
     assert_eq!((ended.status, ended.counts), (BatchStatus::Expired, counts));
+}
+
+async fn an_ended_batch_is_cleared_once_and_keeps_its_files(db: Db) {
+    let lease = finalizing(&db).await;
+    assert!(db.store.leftovers(0, 10).await.unwrap().is_empty(), "it has not ended");
+    let output = new_file(&lease.batch.tenant, "batch_output");
+    let end = FinishBatch { output: Some(output.clone()), ..finish(BatchStatus::Completed, completed(2)) };
+    assert!(db.store.finish_batch(&lease, end).await.unwrap());
+
+    let young = db.store.leftovers(60_000, 10).await.unwrap();
+    let found = db.store.leftovers(0, 10).await.unwrap();
+
+    assert!(young.is_empty());
+    assert_eq!(found, [Leftovers { batch: lease.batch.id.clone(), keep: vec![output.blob] }]);
+    assert!(db.store.mark_cleared(&lease.batch.id).await.unwrap());
+    assert!(!db.store.mark_cleared(&lease.batch.id).await.unwrap());
+    assert!(db.store.leftovers(0, 10).await.unwrap().is_empty());
 }

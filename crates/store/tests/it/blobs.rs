@@ -70,6 +70,23 @@ async fn sources_are_assembled_in_order() {
 }
 
 #[tokio::test]
+async fn a_folder_is_cleared_of_all_but_what_is_kept() {
+    let (_folder, blobs) = open();
+    for path in ["b/1/s/x", "b/1/out/1", "b/1/out/2", "b/10/s/x"] {
+        blobs.put_new(path, Bytes::from_static(b"x")).await.unwrap();
+    }
+
+    blobs.clear("b/1", vec!["b/1/out/2".to_owned()]).await.unwrap();
+    blobs.clear("b/none", vec![]).await.unwrap();
+
+    let mut left = Vec::new();
+    for path in ["b/1/s/x", "b/1/out/1", "b/1/out/2", "b/10/s/x"] {
+        left.push(blobs.size(path).await.unwrap().is_some());
+    }
+    assert_eq!(left, [false, false, true, true]);
+}
+
+#[tokio::test]
 async fn deleting_twice_is_fine_and_a_ping_leaves_nothing() {
     let (_folder, blobs) = open();
     blobs.ping().await.unwrap();

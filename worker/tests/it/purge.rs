@@ -1,0 +1,40 @@
+//! Bytes that nobody can reach do not stay.
+
+use crate::bench::{Bench, messages};
+use domain::BatchStatus;
+
+async fn purging() -> Bench {
+    let mut bench = Bench::new().await;
+    bench.settings.purge_ms = 20;
+    bench
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_batch_keeps_its_files_only() {
+    let mut bench = purging().await;
+    bench.settings.keep_segments_ms = 0;
+    let _worker = bench.work();
+
+    let batch = bench.batch(&messages("ok", 100)).await;
+
+    let batch = bench.end(&batch, BatchStatus::Completed).await;
+    bench.eventually(async || bench.blobs_of(&batch.id) == 1).await;
+    assert_eq!(bench.files(&batch, 100).await.output.len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_stay_while_a_straggler_may_write() {
+    let bench = purging().await;
+    let _worker = bench.work();
+    let ended = bench.batch(&messages("ok", 100)).await;
+    bench.end(&ended, BatchStatus::Completed).await;
+    let segments = bench.blobs_of(&ended);
+
+    let input = bench.batch(&messages("ok", 1)).await;
+    let input = bench.end(&input, BatchStatus::Completed).await.input_file_id;
+    assert!(bench.store.delete_file(&bench.tenant, &input).await.unwrap());
+    bench.eventually(async || bench.blobs.size(&format!("f/{input}")).await.unwrap().is_none()).await;
+
+    assert!(segments > 1);
+    assert_eq!(bench.blobs_of(&ended), segments);
+}
