@@ -34,7 +34,7 @@ async fn main() -> anyhow::Result<()> {
     let store = settings.data.open_shared().await?;
     let blobs = Blobs::open(&settings.data.blobs())?;
     let doorbell = Arc::new(Embedded::new(store.clone()));
-    let backend = orchestrator::open(&settings.orchestrator, &settings.models)?;
+    let backend = orchestrator::open(&settings.orchestrator, &settings.models, &mut process)?;
     let gateway = Gateway::new(settings.gateway, store, blobs, doorbell, backend, false, process.drain());
     let gateway = Arc::new(gateway);
     let listener = http::bind(settings.http.bind).await?;

@@ -12,6 +12,7 @@ mod limits;
 mod link;
 mod open;
 mod openai;
+mod reload;
 pub mod remote;
 mod router;
 pub mod settings;

@@ -3,22 +3,31 @@
 use crate::{
     ModelBackend, Router, UpstreamClient,
     catalog::Catalog,
+    reload,
     remote::RemoteBackend,
     settings::{ModelsSettings, OrchestratorSettings},
 };
+use chassis::process::Process;
 use domain::{Error, Result};
 use std::sync::Arc;
 
-/// The backend that the settings name: the orchestrator at a URL, or a router of the catalog in this process.
+/// The backend that the settings name: the orchestrator at a URL, or a router in this process, which follows the catalog file
+/// for as long as `process` runs.
 ///
 /// # Errors
 /// When the catalog can't be read or used.
-pub fn open(orchestrator: &OrchestratorSettings, models: &ModelsSettings) -> Result<Arc<dyn ModelBackend>> {
+pub fn open(
+    orchestrator: &OrchestratorSettings,
+    models: &ModelsSettings,
+    process: &mut Process,
+) -> Result<Arc<dyn ModelBackend>> {
     let client = UpstreamClient::new();
-    match &orchestrator.url {
-        Some(url) => Ok(Arc::new(RemoteBackend::new(url, client))),
-        None => Ok(Arc::new(Router::new(read_catalog(models)?, client))),
+    if let Some(url) = &orchestrator.url {
+        return Ok(Arc::new(RemoteBackend::new(url, client)));
     }
+    let router = Arc::new(Router::new(read_catalog(models)?, client));
+    process.part(|drain| reload::follow(models.clone(), router.clone(), drain));
+    Ok(router)
 }
 
 /// Reads the catalog file.

@@ -43,11 +43,13 @@ impl Default for Settings {
 pub struct ModelsSettings {
     /// The catalog file.
     pub file: PathBuf,
+    /// Pause between looks at it, in milliseconds; a change is in use at most this long after.
+    pub reload_ms: u64,
 }
 
 impl Default for ModelsSettings {
     fn default() -> Self {
-        Self { file: PathBuf::from("models.toml") }
+        Self { file: PathBuf::from("models.toml"), reload_ms: 2_000 }
     }
 }
 

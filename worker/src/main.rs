@@ -46,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
     let store = settings.data.open_shared().await?;
     let blobs = Blobs::open(&settings.data.blobs())?;
     let doorbell = Arc::new(Embedded::new(store.clone()));
-    let backend = orchestrator::open(&settings.orchestrator, &settings.models)?;
+    let backend = orchestrator::open(&settings.orchestrator, &settings.models, &mut process)?;
     let worker = Worker::new(store, blobs, doorbell, backend, settings.worker);
     process.part(|drain| worker.run(drain));
     Ok(process.run().await?)

@@ -19,10 +19,10 @@ pub(crate) async fn choose(settings: &Settings, args: &UpArgs, process: &mut Pro
     let (backend, source, is_simulator) = if let Some(url) = &args.upstream {
         (route(discover(url, upstream_key(&args.upstream_key_env)).await?), format!("models of {url}"), false)
     } else if let Some(url) = &settings.orchestrator.url {
-        let backend = orchestrator::open(&settings.orchestrator, &settings.models)?;
+        let backend = orchestrator::open(&settings.orchestrator, &settings.models, process)?;
         (backend, format!("models of the orchestrator at {url}"), false)
     } else if settings.models.file.exists() {
-        let backend = orchestrator::open(&settings.orchestrator, &settings.models)?;
+        let backend = orchestrator::open(&settings.orchestrator, &settings.models, process)?;
         (backend, format!("models of {}", settings.models.file.display()), false)
     } else {
         let source =

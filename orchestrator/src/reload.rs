@@ -1,0 +1,118 @@
+//! The catalog file, followed while the process runs: a good change is taken as a whole, a bad one changes nothing.
+
+use crate::{Router, catalog::Catalog, open::read_catalog, settings::ModelsSettings};
+use chassis::drain::Drain;
+use domain::Result;
+use opentelemetry::{global, metrics::Counter};
+use std::{sync::Arc, time::Duration};
+
+/// Follows the catalog file until `drain` begins. It compares content, not times: a mounted volume may swap the whole folder
+/// beneath the file.
+///
+/// # Errors
+/// None: a file that can't be used is reported, and the last good one stays in use.
+pub async fn follow(models: ModelsSettings, router: Arc<Router>, drain: Drain) -> Result<()> {
+    let failures = global::meter("tandem")
+        .u64_counter("tandem.catalog.reload.failures")
+        .with_description("Changed catalogs that could not be used.")
+        .build();
+    let mut follower = Follower { last: read(&models), models, router, failures };
+    let pause = Duration::from_millis(follower.models.reload_ms);
+    loop {
+        tokio::select! {
+            () = drain.begun() => return Ok(()),
+            () = tokio::time::sleep(pause) => follower.look(),
+        }
+    }
+}
+
+/// The file's text, or why there is none.
+fn read(models: &ModelsSettings) -> std::result::Result<String, String> {
+    std::fs::read_to_string(&models.file).map_err(|error| error.to_string())
+}
+
+struct Follower {
+    models: ModelsSettings,
+    router: Arc<Router>,
+    last: std::result::Result<String, String>,
+    failures: Counter<u64>,
+}
+
+impl Follower {
+    fn look(&mut self) {
+        let now = read(&self.models);
+        if now == self.last {
+            return;
+        }
+        self.last = now;
+        match read_catalog(&self.models) {
+            Ok(catalog) => self.take(catalog),
+            Err(error) => {
+                self.failures.add(1, &[]);
+                tracing::error!(error = %error.chain(), "the changed catalog can't be used; the last good one stays");
+            }
+        }
+    }
+
+    fn take(&self, catalog: Catalog) {
+        tracing::info!(models = catalog.models.len(), "the catalog {} was read again", self.models.file.display());
+        self.router.swap(catalog);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ModelBackend, UpstreamClient};
+    use std::path::Path;
+
+    fn write(file: &Path, name: &str) {
+        let text = format!(
+            "[[model]]\nname = \"{name}\"\n[[model.deployment]]\nname = \"d\"\nurl = \"http://127.0.0.1:1/v1\"\nupstream_model = \"u\"\n"
+        );
+        std::fs::write(file, text).unwrap();
+    }
+
+    fn follower(file: &Path) -> Follower {
+        let models = ModelsSettings { file: file.to_owned(), ..ModelsSettings::default() };
+        let router = Arc::new(Router::new(read_catalog(&models).unwrap(), UpstreamClient::new()));
+        let failures = global::meter("test").u64_counter("failures").build();
+        Follower { last: read(&models), models, router, failures }
+    }
+
+    async fn names(follower: &Follower) -> Vec<String> {
+        follower.router.models().await.unwrap().into_iter().map(|model| model.id).collect()
+    }
+
+    #[tokio::test]
+    async fn a_changed_catalog_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("models.toml");
+        write(&file, "old");
+        let mut follower = follower(&file);
+
+        write(&file, "new");
+        follower.look();
+
+        assert_eq!(names(&follower).await, ["new"]);
+    }
+
+    #[tokio::test]
+    async fn a_bad_or_vanished_catalog_changes_nothing_until_it_is_mended() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("models.toml");
+        write(&file, "old");
+        let mut follower = follower(&file);
+
+        std::fs::write(&file, "[[model]]\nnmae = 1\n").unwrap();
+        follower.look();
+        std::fs::remove_file(&file).unwrap();
+        follower.look();
+        let meanwhile = names(&follower).await;
+        write(&file, "mended");
+        follower.look();
+
+        assert_eq!(meanwhile, ["old"]);
+        assert_eq!(names(&follower).await, ["mended"]);
+    }
+}
