@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 ///
 /// # Errors
 /// None: a file that can't be used is reported, and the last good one stays in use.
-pub async fn follow(models: ModelsSettings, router: Arc<Router>, drain: Drain) -> Result<()> {
+pub(crate) async fn follow(models: ModelsSettings, router: Arc<Router>, drain: Drain) -> Result<()> {
     let failures = global::meter("tandem")
         .u64_counter("tandem.catalog.reload.failures")
         .with_description("Changed catalogs that could not be used.")
