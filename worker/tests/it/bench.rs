@@ -24,7 +24,7 @@ pub(crate) struct Bench {
     pub(crate) model: Arc<Model>,
     pub(crate) settings: WorkerSettings,
     pub(crate) tenant: TenantId,
-    pub(crate) blobs: Blobs,
+    blobs: Blobs,
     folder: TempDir,
 }
 
@@ -159,6 +159,11 @@ impl Bench {
         all.sort_unstable();
         assert_eq!(all, (0..total).collect::<Vec<_>>(), "each line has one record");
         Files { output, error }
+    }
+
+    /// Whether the bytes of an uploaded file are there.
+    pub(crate) async fn has_content(&self, file: &FileId) -> bool {
+        self.blobs.size(&format!("f/{file}")).await.unwrap().is_some()
     }
 
     /// How many blobs the batch has.

@@ -33,8 +33,28 @@ async fn segments_stay_while_a_straggler_may_write() {
     let input = bench.batch(&messages("ok", 1)).await;
     let input = bench.end(&input, BatchStatus::Completed).await.input_file_id;
     assert!(bench.store.delete_file(&bench.tenant, &input).await.unwrap());
-    bench.eventually(async || bench.blobs.size(&format!("f/{input}")).await.unwrap().is_none()).await;
+    bench.eventually(async || !bench.has_content(&input).await).await;
 
     assert!(segments > 1);
     assert_eq!(bench.blobs_of(&ended), segments);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_deleted_while_its_batch_runs_lasts_until_the_end() {
+    let bench = purging().await;
+    let _worker = bench.work();
+    let batch = bench.batch(&messages("hang", 10)).await;
+    let running = bench.until(&batch, |row| row.planned_lines == 10).await;
+    let other = bench.batch(&messages("ok", 1)).await;
+    let other = bench.end(&other, BatchStatus::Completed).await.input_file_id;
+
+    assert!(bench.store.delete_file(&bench.tenant, &running.input_file_id).await.unwrap());
+    assert!(bench.store.delete_file(&bench.tenant, &other).await.unwrap());
+    bench.eventually(async || !bench.has_content(&other).await).await;
+    assert!(bench.has_content(&running.input_file_id).await, "the batch still needs it");
+    bench.model.let_go();
+
+    let batch = bench.end(&batch, BatchStatus::Completed).await;
+    assert_eq!(bench.files(&batch, 10).await.output.len(), 10);
+    bench.eventually(async || !bench.has_content(&batch.input_file_id).await).await;
 }
