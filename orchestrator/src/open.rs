@@ -25,8 +25,9 @@ pub fn open(
     if let Some(url) = &orchestrator.url {
         return Ok(Arc::new(RemoteBackend::new(url, client)));
     }
-    let router = Arc::new(Router::new(read_catalog(models)?, client));
-    process.part(|drain| reload::follow(models.clone(), router.clone(), drain));
+    let text = read(models)?;
+    let router = Arc::new(Router::new(parse(models, &text)?, client));
+    process.part(|drain| reload::follow(models.clone(), text, router.clone(), drain));
     Ok(router)
 }
 
@@ -35,9 +36,19 @@ pub fn open(
 /// # Errors
 /// When it can't be read, or with everything that is wrong in it.
 pub fn read_catalog(models: &ModelsSettings) -> Result<Catalog> {
+    parse(models, &read(models)?)
+}
+
+fn read(models: &ModelsSettings) -> Result<String> {
+    std::fs::read_to_string(&models.file).map_err(|error| unreadable(models, error))
+}
+
+pub(crate) fn unreadable(models: &ModelsSettings, error: std::io::Error) -> Error {
     let path = models.file.display();
-    let text = std::fs::read_to_string(&models.file).map_err(|error| {
-        Error::invalid(format!("can't read the catalog {path} (models.file): {error}")).with_source(error)
-    })?;
-    Catalog::parse(&text).map_err(|error| Error::invalid(format!("{path} can't be used: {error}")).with_source(error))
+    Error::invalid(format!("can't read the catalog {path} (models.file): {error}")).with_source(error)
+}
+
+pub(crate) fn parse(models: &ModelsSettings, text: &str) -> Result<Catalog> {
+    let path = models.file.display();
+    Catalog::parse(text).map_err(|error| Error::invalid(format!("{path} can't be used: {error}")).with_source(error))
 }

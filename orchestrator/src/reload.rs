@@ -1,51 +1,54 @@
 //! The catalog file, followed while the process runs: a good change is taken as a whole, a bad one changes nothing.
 
-use crate::{Router, catalog::Catalog, open::read_catalog, settings::ModelsSettings};
+use crate::{
+    Router,
+    catalog::Catalog,
+    open::{parse, unreadable},
+    settings::ModelsSettings,
+};
 use chassis::drain::Drain;
 use domain::Result;
 use opentelemetry::{global, metrics::Counter};
 use std::{sync::Arc, time::Duration};
 
-/// Follows the catalog file until `drain` begins. It compares content, not times: a mounted volume may swap the whole folder
-/// beneath the file.
+/// Follows the catalog file, of which `text` is in use, until `drain` begins. It compares content, not times: a mounted volume
+/// may swap the whole folder beneath the file.
 ///
 /// # Errors
 /// None: a file that can't be used is reported, and the last good one stays in use.
-pub(crate) async fn follow(models: ModelsSettings, router: Arc<Router>, drain: Drain) -> Result<()> {
+pub(crate) async fn follow(models: ModelsSettings, text: String, router: Arc<Router>, drain: Drain) -> Result<()> {
     let failures = global::meter("tandem")
         .u64_counter("tandem.catalog.reload.failures")
         .with_description("Changed catalogs that could not be used.")
         .build();
-    let mut follower = Follower { last: read(&models), models, router, failures };
-    let pause = Duration::from_millis(follower.models.reload_ms);
+    let pause = Duration::from_millis(models.reload_ms);
+    let mut follower = Follower { models, router, last: Some(text), failures };
     loop {
         tokio::select! {
             () = drain.begun() => return Ok(()),
-            () = tokio::time::sleep(pause) => follower.look(),
+            () = tokio::time::sleep(pause) => follower.look().await,
         }
     }
-}
-
-/// The file's text, or why there is none.
-fn read(models: &ModelsSettings) -> std::result::Result<String, String> {
-    std::fs::read_to_string(&models.file).map_err(|error| error.to_string())
 }
 
 struct Follower {
     models: ModelsSettings,
     router: Arc<Router>,
-    last: std::result::Result<String, String>,
+    /// The file as it was at the last look; `None` when it could not be read.
+    last: Option<String>,
     failures: Counter<u64>,
 }
 
 impl Follower {
-    fn look(&mut self) {
-        let now = read(&self.models);
+    async fn look(&mut self) {
+        let read = tokio::fs::read_to_string(&self.models.file).await;
+        let now = read.as_ref().ok().cloned();
         if now == self.last {
             return;
         }
         self.last = now;
-        match read_catalog(&self.models) {
+        let read = read.map_err(|error| unreadable(&self.models, error));
+        match read.and_then(|text| parse(&self.models, &text)) {
             Ok(catalog) => self.take(catalog),
             Err(error) => {
                 self.failures.add(1, &[]);
@@ -63,7 +66,7 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ModelBackend, UpstreamClient};
+    use crate::{ModelBackend, UpstreamClient, read_catalog};
     use std::path::Path;
 
     fn write(file: &Path, name: &str) {
@@ -77,7 +80,7 @@ mod tests {
         let models = ModelsSettings { file: file.to_owned(), ..ModelsSettings::default() };
         let router = Arc::new(Router::new(read_catalog(&models).unwrap(), UpstreamClient::new()));
         let failures = global::meter("test").u64_counter("failures").build();
-        Follower { last: read(&models), models, router, failures }
+        Follower { last: std::fs::read_to_string(file).ok(), models, router, failures }
     }
 
     async fn names(follower: &Follower) -> Vec<String> {
@@ -92,7 +95,7 @@ mod tests {
         let mut follower = follower(&file);
 
         write(&file, "new");
-        follower.look();
+        follower.look().await;
 
         assert_eq!(names(&follower).await, ["new"]);
     }
@@ -105,12 +108,12 @@ mod tests {
         let mut follower = follower(&file);
 
         std::fs::write(&file, "[[model]]\nnmae = 1\n").unwrap();
-        follower.look();
+        follower.look().await;
         std::fs::remove_file(&file).unwrap();
-        follower.look();
+        follower.look().await;
         let meanwhile = names(&follower).await;
         write(&file, "mended");
-        follower.look();
+        follower.look().await;
 
         assert_eq!(meanwhile, ["old"]);
         assert_eq!(names(&follower).await, ["mended"]);

@@ -15,8 +15,9 @@ use tokio::net::TcpListener;
 use worker::Worker;
 
 pub(crate) async fn run(settings: Settings, args: UpArgs) -> anyhow::Result<()> {
-    let mut process = Process::start(&settings.telemetry, &settings.admin, &settings.drain).await?;
+    // First, so that a second process hears of the folder and not of a port.
     let _lock = lock::data_folder(&settings.data)?;
+    let mut process = Process::start(&settings.telemetry, &settings.admin, &settings.drain).await?;
     let store = settings.data.open().await?;
     store.migrate().await?;
     let blobs = Blobs::open(&settings.data.blobs())?;

@@ -85,6 +85,7 @@ impl Site {
         let url = format!("http://{address}");
         let process = self.spawn("tandem", &url, |command| {
             command.args(["up", "--upstream", &self.upstream]).env("TANDEM__HTTP__BIND", address.to_string());
+            hurry(self.name_shared_state(command));
         });
         self.wait_until_it_serves(&process).await;
         process
@@ -121,9 +122,6 @@ impl Site {
             .expect("a log file");
         let mut command = Command::new(beside_the_tests(binary));
         command.current_dir(self.folder.path()).env("TANDEM__ADMIN__BIND", "127.0.0.1:0");
-        if binary == "tandem" {
-            hurry(self.name_shared_state(&mut command));
-        }
         arrange(&mut command);
         let child = command.stdout(Stdio::null()).stderr(log).spawn();
         Process { child: child.expect("it starts; `cargo build --bins` makes it"), url: url.to_owned() }

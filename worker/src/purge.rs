@@ -7,26 +7,34 @@ use store::{DeadBlob, FileIndex, Leftovers};
 use tracing::warn;
 
 /// At most this many files, and as many batches, at a time.
-const AT_ONCE: i64 = 100;
+const AT_ONCE: usize = 100;
 
 /// Purges, over and over. Any number of workers may: removing twice is fine.
 pub(crate) async fn run(core: Arc<Core>) {
     loop {
         tokio::time::sleep(jittered(core.settings.purge_ms)).await;
-        if let Err(error) = purge(&core).await {
-            warn!(error = %error.chain(), "bytes that nobody reads could not be removed; they are tried again");
-        }
+        // What fails does not count, so this ends.
+        while look(&core).await.unwrap_or_else(report) >= AT_ONCE {}
     }
 }
 
-async fn purge(core: &Core) -> Result<()> {
-    for dead in core.store.unreferenced_blobs(AT_ONCE).await? {
-        purge_file(core, &dead).await?;
+/// Removes a page of each kind, and says how many that were.
+async fn look(core: &Core) -> Result<usize> {
+    let limit = i64::try_from(AT_ONCE).map_err(Error::internal)?;
+    let mut removed = 0;
+    for dead in core.store.unreferenced_blobs(limit).await? {
+        removed += purge_file(core, &dead).await.map_or_else(report, |()| 1);
     }
-    for ended in core.store.leftovers(core.settings.keep_segments_ms, AT_ONCE).await? {
-        clear_batch(core, ended).await?;
+    for ended in core.store.leftovers(core.settings.keep_segments_ms, limit).await? {
+        removed += clear_batch(core, ended).await.map_or_else(report, |()| 1);
     }
-    Ok(())
+    Ok(removed)
+}
+
+/// One that fails must not keep the others; it is tried again. Nothing was removed.
+fn report(error: Error) -> usize {
+    warn!(error = %error.chain(), "bytes that nobody reads could not be removed; they are tried again");
+    0
 }
 
 async fn purge_file(core: &Core, dead: &DeadBlob) -> Result<()> {

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 /// The only model there is.
 pub(crate) const MODEL: &str = "m";
 
-/// Answers `ok`, refuses `bad`, is busy three times for `busy`, refuses our key four times for `locked`, fails for `broken`, panics for `panic`, and keeps `hang`
-/// waiting until told otherwise.
+/// Answers `ok`, refuses `bad`, is busy three times for `busy`, refuses our key four times for `locked`, fails for
+/// `broken`, panics for `panic`, and keeps `hang` waiting until told otherwise.
 pub(crate) struct Model {
     calls: Mutex<HashMap<String, u32>>,
     traces: Mutex<HashSet<Option<String>>>,

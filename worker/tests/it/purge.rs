@@ -1,7 +1,8 @@
 //! Bytes that nobody can reach do not stay.
 
 use crate::bench::{Bench, messages};
-use domain::BatchStatus;
+use domain::{BatchStatus, FileId};
+use store::NewFile;
 
 async fn purging() -> Bench {
     let mut bench = Bench::new().await;
@@ -57,4 +58,27 @@ async fn a_file_deleted_while_its_batch_runs_lasts_until_the_end() {
     let batch = bench.end(&batch, BatchStatus::Completed).await;
     assert_eq!(bench.files(&batch, 10).await.output.len(), 10);
     bench.eventually(async || !bench.has_content(&batch.input_file_id).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_can_not_be_purged_holds_nobody_up() {
+    let bench = purging().await;
+    let broken = NewFile {
+        id: FileId::generate(),
+        tenant: bench.tenant.clone(),
+        purpose: "batch".to_owned(),
+        filename: "broken.jsonl".to_owned(),
+        bytes: 0,
+        blob: "f/broken".to_owned(),
+        index: Some("no index".to_owned()),
+        expires_at_ms: Some(1),
+    };
+    bench.store.insert_file(&broken).await.unwrap();
+    let _worker = bench.work();
+    let batch = bench.batch(&messages("ok", 1)).await;
+    let input = bench.end(&batch, BatchStatus::Completed).await.input_file_id;
+
+    assert!(bench.store.delete_file(&bench.tenant, &input).await.unwrap());
+
+    bench.eventually(async || !bench.has_content(&input).await).await;
 }
