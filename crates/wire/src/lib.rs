@@ -6,5 +6,6 @@ pub mod error;
 pub mod file;
 pub mod head;
 pub mod jsonl;
+pub mod pivot;
 pub mod sse;
 pub mod usage;
