@@ -13,6 +13,8 @@ pub struct WireUsage {
     pub output: u64,
     /// `prompt_tokens_details.cached_tokens`
     pub cached: u64,
+    /// `prompt_tokens_details.cache_write_tokens`
+    pub cache_write: u64,
     /// `completion_tokens_details.reasoning_tokens`
     pub reasoning: u64,
 }
@@ -28,6 +30,7 @@ struct UsageObject {
 #[derive(Deserialize)]
 struct PromptDetails {
     cached_tokens: Option<Number>,
+    cache_write_tokens: Option<Number>,
 }
 
 #[derive(Deserialize)]
@@ -37,10 +40,14 @@ struct CompletionDetails {
 
 impl From<UsageObject> for WireUsage {
     fn from(object: UsageObject) -> Self {
+        let prompt = object.prompt_tokens_details;
+        let (cached, cache_write) =
+            prompt.map_or((None, None), |prompt| (prompt.cached_tokens, prompt.cache_write_tokens));
         Self {
             input: count(object.prompt_tokens),
             output: count(object.completion_tokens),
-            cached: count(object.prompt_tokens_details.and_then(|details| details.cached_tokens)),
+            cached: count(cached),
+            cache_write: count(cache_write),
             reasoning: count(object.completion_tokens_details.and_then(|details| details.reasoning_tokens)),
         }
     }
@@ -75,11 +82,11 @@ mod tests {
     #[test]
     fn every_count_is_read() {
         let text = r#"{"choices":[],"usage":{"prompt_tokens":17,"completion_tokens":3,"total_tokens":20,
-            "prompt_tokens_details":{"cached_tokens":16},"completion_tokens_details":{"reasoning_tokens":2}}}"#;
+            "prompt_tokens_details":{"cached_tokens":12,"cache_write_tokens":4},"completion_tokens_details":{"reasoning_tokens":2}}}"#;
 
         let usage = WireUsage::from_chunk(text);
 
-        assert_eq!(usage, Some(WireUsage { input: 17, output: 3, cached: 16, reasoning: 2 }));
+        assert_eq!(usage, Some(WireUsage { input: 17, output: 3, cached: 12, cache_write: 4, reasoning: 2 }));
     }
 
     #[test]
