@@ -1,6 +1,6 @@
 //! What travels with a request from the edge to the model and back.
 
-use crate::{KeyId, RequestId, TenantId};
+use crate::{KeyId, Money, RequestId, TenantId};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -41,4 +41,17 @@ pub struct RequestContext {
     pub traceparent: Option<String>,
     /// After this nobody wants the answer any more.
     pub deadline: Option<Instant>,
+    /// What the caller may wish for besides the answer.
+    pub wishes: Wishes,
+}
+
+/// What a caller may wish for besides the answer. The default wishes for nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// The most that this one answer may cost; none = no limit.
+    pub budget: Option<Money>,
+    /// Whether an answer given before will do; none = as the model's operator thinks best.
+    pub cache: Option<bool>,
+    /// Whether to tell how the route was chosen.
+    pub explain: bool,
 }

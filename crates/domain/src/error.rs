@@ -52,19 +52,23 @@ impl Kind {
     }
 }
 
-/// A failure with a text for the client and, apart from it, a cause for the log.
-pub struct Error {
+/// A failure with a text for the client and, apart from it, a cause for the log. Small: results carry it everywhere.
+pub struct Error(Box<Parts>);
+
+struct Parts {
     kind: Kind,
     message: String,
     code: Option<String>,
     param: Option<String>,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// `message` says what was wrong, where, and what is allowed. It reaches the client: no secrets, no internals.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), code: None, param: None, source: None }
+        let message = message.into();
+        Self(Box::new(Parts { kind, message, code: None, param: None, retry_after: None, source: None }))
     }
 
     /// A 400.
@@ -90,52 +94,68 @@ impl Error {
     /// Names the machine-readable code, as OpenAI's `error.code`.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
-        self.code = Some(code.into());
+        self.0.code = Some(code.into());
         self
     }
 
     /// Names the offending parameter, as OpenAI's `error.param`.
     #[must_use]
     pub fn with_param(mut self, param: impl Into<String>) -> Self {
-        self.param = Some(param.into());
+        self.0.param = Some(param.into());
+        self
+    }
+
+    /// Says when to come back, where the kind does not say it.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
         self
     }
 
     /// Attaches the cause, which is logged and never shown.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.0.kind
     }
 
     /// The text for the client.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The machine-readable code, if any.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
-        self.code.as_deref()
+        self.0.code.as_deref()
     }
 
     /// The offending parameter, if any.
     #[must_use]
     pub fn param(&self) -> Option<&str> {
-        self.param.as_deref()
+        self.0.param.as_deref()
+    }
+
+    /// When to come back, if known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.0.kind {
+            Kind::RateLimited { retry_after } => retry_after.or(self.0.retry_after),
+            _ => self.0.retry_after,
+        }
     }
 
     /// The whole chain of causes on one line, for the log.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut text = self.message.clone();
+        let mut text = self.0.message.clone();
         let mut next = self.source();
         while let Some(cause) = next {
             text.push_str(": ");
@@ -148,19 +168,19 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.kind, self.chain())
+        write!(f, "{:?}: {}", self.0.kind, self.chain())
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
 

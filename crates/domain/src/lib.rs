@@ -12,7 +12,7 @@ mod usage;
 
 pub use batch::{BatchStatus, Endpoint, LineCounts, ShardStatus, completion_window_secs};
 pub use bitmap::Bitmap;
-pub use context::{Class, RequestContext};
+pub use context::{Class, RequestContext, Wishes};
 pub use error::{Error, Kind, Result};
 pub use id::{BatchId, FileId, KeyId, RequestId, ShardId, TenantId, WorkerId};
 pub use money::Money;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
-/// Token counts. `input` includes `cached`, `output` includes `reasoning` (as OpenAI counts them).
+/// Token counts. `input` includes `cached` and `cache_write`, `output` includes `reasoning` (as OpenAI counts them).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Prompt tokens.
@@ -12,6 +12,9 @@ pub struct Usage {
     pub output: u64,
     /// Prompt tokens served from a prefix cache.
     pub cached: u64,
+    /// Prompt tokens written to a prefix cache at a price of their own.
+    #[serde(default)]
+    pub cache_write: u64,
     /// Generated tokens spent on reasoning.
     pub reasoning: u64,
 }
@@ -29,6 +32,7 @@ impl AddAssign for Usage {
         self.input += other.input;
         self.output += other.output;
         self.cached += other.cached;
+        self.cache_write += other.cache_write;
         self.reasoning += other.reasoning;
     }
 }

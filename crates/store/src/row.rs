@@ -50,6 +50,7 @@ impl Columns<'_> {
             output: self.int("output_tokens")?.cast_unsigned(),
             cached: self.int("cached_tokens")?.cast_unsigned(),
             reasoning: self.int("reasoning_tokens")?.cast_unsigned(),
+            ..Usage::default()
         })
     }
 }

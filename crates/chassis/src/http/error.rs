@@ -35,24 +35,26 @@ fn log(error: &Error, status: StatusCode) {
     }
 }
 
-/// The answer without a log line, for errors that were logged where they happened.
+/// The answer without a log line, for errors that were logged where they happened. Its extensions hold the `ErrorBody`, for
+/// APIs with other words for it.
 pub(super) fn plain(error: &Error, status: StatusCode) -> Response {
-    let body = serde_json::to_vec(&error_body(error)).expect("strings and nulls always serialise");
-    let mut response = (status, body).into_response();
+    let told = error_body(error);
+    let mut response = (status, told.to_json()).into_response();
+    response.extensions_mut().insert(told);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(secs) = retry_after_secs(error.kind()) {
+    if let Some(secs) = retry_after_secs(error) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
     }
     response
 }
 
 /// Whole seconds, rounded up: a client that comes back early is refused again.
-fn retry_after_secs(kind: Kind) -> Option<u64> {
-    match kind {
-        Kind::RateLimited { retry_after: Some(wait) } => Some(wait.as_millis().div_ceil(1000).max(1) as u64),
+fn retry_after_secs(error: &Error) -> Option<u64> {
+    match (error.retry_after(), error.kind()) {
+        (Some(wait), _) => Some(wait.as_millis().div_ceil(1000).max(1) as u64),
         // Another replica may answer at once, but a herd must not.
-        Kind::Unavailable => Some(1),
-        _ => None,
+        (None, Kind::Unavailable) => Some(1),
+        (None, _) => None,
     }
 }
 
@@ -63,11 +65,13 @@ mod tests {
 
     #[test]
     fn a_wait_is_rounded_up_to_whole_seconds() {
-        let wait = |millis| Kind::RateLimited { retry_after: Some(Duration::from_millis(millis)) };
+        let wait = |kind, millis| Error::new(kind, "m").with_retry_after(Duration::from_millis(millis));
+        let limited = Kind::RateLimited { retry_after: None };
 
-        assert_eq!(retry_after_secs(wait(0)), Some(1));
-        assert_eq!(retry_after_secs(wait(1001)), Some(2));
-        assert_eq!(retry_after_secs(Kind::RateLimited { retry_after: None }), None);
-        assert_eq!(retry_after_secs(Kind::InvalidRequest), None);
+        assert_eq!(retry_after_secs(&wait(limited, 0)), Some(1));
+        assert_eq!(retry_after_secs(&wait(Kind::Unavailable, 1001)), Some(2));
+        assert_eq!(retry_after_secs(&Error::unavailable("m")), Some(1));
+        assert_eq!(retry_after_secs(&Error::new(limited, "m")), None);
+        assert_eq!(retry_after_secs(&Error::invalid("m")), None);
     }
 }

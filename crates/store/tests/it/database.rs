@@ -152,7 +152,7 @@ pub(crate) fn segment(of: usize, seq: i64, lines: &[usize]) -> NewSegment {
         err_blob: None,
         done,
         counts: LineCounts { completed, ..LineCounts::default() },
-        usage: Usage { input: 10, output: 5, cached: 2, reasoning: 1 },
+        usage: Usage { input: 10, output: 5, cached: 2, reasoning: 1, ..Usage::default() },
         redone: 1,
     }
 }
