@@ -1,6 +1,6 @@
 //! The state of the gateway, its table of routes and what it does in the background.
 
-use crate::{GatewaySettings, auth, auth::Keys, batches, files, home, inference, models};
+use crate::{GatewaySettings, auth, auth::Keys, batches, files, home, inference, models, words};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -70,6 +70,7 @@ impl Gateway {
         let app = App { gateway: self, limits };
         let routes = api(form_bytes)
             .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
+            .route_layer(middleware::from_fn(words::of_the_api))
             .route("/", get(home::page))
             .with_state(app);
         chassis::http::shell(routes, http)
@@ -107,6 +108,9 @@ fn api(form_bytes: usize) -> Router<App> {
         .route("/v1/chat/completions", post(inference::chat))
         .route("/v1/completions", post(inference::completions))
         .route("/v1/embeddings", post(inference::embeddings))
+        .route("/v1/responses", post(inference::responses))
+        .route("/v1/messages", post(inference::messages))
+        .route("/v1/messages/count_tokens", post(inference::count_tokens))
         .route("/v1/models", get(models::list))
         // Names of models may contain slashes.
         .route("/v1/models/{*id}", get(models::one))

@@ -8,8 +8,8 @@ use axum::{
     response::Response,
 };
 use chassis::{http::ApiError, trace::TraceContext};
-use domain::{Class, Error, Kind, RequestContext, RequestId, Result};
-use http::{Extensions, HeaderMap, header::AUTHORIZATION};
+use domain::{Class, Error, Kind, RequestContext, RequestId, Result, Wishes};
+use http::{Extensions, HeaderMap, HeaderName, header::AUTHORIZATION};
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
@@ -18,6 +18,8 @@ use std::{
 };
 use store::{KeyRecord, Store};
 use tokio::sync::Mutex;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 type Digested = [u8; 32];
 type Snapshot = HashMap<Digested, Arc<KeyRecord>>;
@@ -84,7 +86,7 @@ pub(crate) async fn require_key(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let secret = bearer(request.headers())?;
+    let secret = secret(request.headers())?;
     let key = app.gateway.keys.find(secret).await.map_err(|error| {
         Error::unavailable("Your API key can't be checked right now; try again shortly.").with_source(error)
     })?;
@@ -94,6 +96,19 @@ pub(crate) async fn require_key(
     let context = context(request.extensions(), &key);
     request.extensions_mut().insert(context);
     Ok(next.run(request).await)
+}
+
+/// The key in whichever header the caller's SDK writes it.
+fn secret(headers: &HeaderMap) -> Result<&str> {
+    match headers.get(API_KEY).filter(|_| !headers.contains_key(AUTHORIZATION)) {
+        Some(key) => key
+            .to_str()
+            .ok()
+            .map(str::trim)
+            .filter(|key| !key.is_empty())
+            .ok_or_else(|| refused("The x-api-key header has no key in it.")),
+        None => bearer(headers),
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str> {
@@ -122,6 +137,8 @@ fn context(extensions: &Extensions, key: &KeyRecord) -> RequestContext {
         class: Class::Interactive,
         traceparent: extensions.get::<TraceContext>().map(TraceContext::traceparent),
         deadline: None,
+        // What the key allows; what is wished stands in the request.
+        wishes: Wishes { explain: key.admin, ..Wishes::default() },
     }
 }
 
@@ -137,6 +154,13 @@ mod tests {
     #[test]
     fn the_scheme_may_be_written_in_any_case() {
         assert_eq!(bearer(&headers("bEARER  abc")).unwrap(), "abc");
+    }
+
+    #[test]
+    fn anthropics_header_will_do() {
+        let key = HeaderMap::from_iter([(API_KEY, HeaderValue::from_static("abc"))]);
+
+        assert_eq!(secret(&key).unwrap(), "abc");
     }
 
     #[test]

@@ -1,71 +1,104 @@
 //! The calls that somebody waits for: chat, completions and embeddings. Bytes pass through as they arrive.
 
-use crate::{app::App, extract::JsonBytes};
+use crate::{app::App, extract::JsonBytes, wishes};
 use axum::{Extension, body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use chassis::http::ApiError;
-use domain::{Error, RequestContext};
+use domain::{Error, RequestContext, Result};
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
-use orchestrator::{Dialect, Frame, ModelBody, ModelRequest, ModelResponse};
+use orchestrator::{Dialect, Frame, ModelBody, ModelRequest, ModelResponse, Served};
 use std::{convert::Infallible, io, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+const MODEL: HeaderName = HeaderName::from_static("x-tandem-model");
 const DEPLOYMENT: HeaderName = HeaderName::from_static("x-tandem-deployment");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-tandem-attempts");
+const COST: HeaderName = HeaderName::from_static("x-tandem-cost-usd");
+const CACHE: HeaderName = HeaderName::from_static("x-tandem-cache");
+const EXPLAIN: HeaderName = HeaderName::from_static("x-tandem-explain");
+const BETAS: &str = "anthropic-beta";
 
 /// `POST /v1/chat/completions`
-pub(crate) async fn chat(
-    State(app): State<App>,
-    Extension(context): Extension<RequestContext>,
-    JsonBytes(body): JsonBytes,
-) -> Result<Response, ApiError> {
-    call(&app, &context, Dialect::Chat, body).await
+pub(crate) async fn chat(state: State<App>, call: Call) -> Result<Response, ApiError> {
+    answer(&state, call, Dialect::Chat).await
 }
 
 /// `POST /v1/completions`
-pub(crate) async fn completions(
-    State(app): State<App>,
-    Extension(context): Extension<RequestContext>,
-    JsonBytes(body): JsonBytes,
-) -> Result<Response, ApiError> {
-    call(&app, &context, Dialect::Completions, body).await
+pub(crate) async fn completions(state: State<App>, call: Call) -> Result<Response, ApiError> {
+    answer(&state, call, Dialect::Completions).await
 }
 
 /// `POST /v1/embeddings`
-pub(crate) async fn embeddings(
-    State(app): State<App>,
-    Extension(context): Extension<RequestContext>,
-    JsonBytes(body): JsonBytes,
-) -> Result<Response, ApiError> {
-    call(&app, &context, Dialect::Embeddings, body).await
+pub(crate) async fn embeddings(state: State<App>, call: Call) -> Result<Response, ApiError> {
+    answer(&state, call, Dialect::Embeddings).await
 }
 
-async fn call(app: &App, context: &RequestContext, dialect: Dialect, body: Bytes) -> Result<Response, ApiError> {
-    let request = ModelRequest::parse(dialect, body)?;
-    let deadline = if request.head.stream { None } else { Instant::now().checked_add(app.limits.request_timeout) };
-    let context = RequestContext { deadline, ..context.clone() };
+/// `POST /v1/responses`
+pub(crate) async fn responses(state: State<App>, call: Call) -> Result<Response, ApiError> {
+    answer(&state, call, Dialect::Responses).await
+}
+
+/// `POST /v1/messages`
+pub(crate) async fn messages(state: State<App>, call: Call) -> Result<Response, ApiError> {
+    answer(&state, call, Dialect::Messages).await
+}
+
+/// `POST /v1/messages/count_tokens`
+pub(crate) async fn count_tokens(state: State<App>, call: Call) -> Result<Response, ApiError> {
+    answer(&state, call, Dialect::CountTokens).await
+}
+
+/// What every call brings: who asks, what besides the answer they wish, and the request.
+pub(crate) type Call = (Extension<RequestContext>, HeaderMap, JsonBytes);
+
+async fn answer(app: &App, call: Call, dialect: Dialect) -> Result<Response, ApiError> {
+    let (Extension(context), headers, JsonBytes(body)) = call;
+    let mut request = ModelRequest::parse(dialect, body)?;
+    request.betas = headers.get(BETAS).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let patience = wishes::timeout(&headers)?.or((!request.head.stream).then_some(app.limits.request_timeout));
+    let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
+    let wishes = wishes::read(&headers, context.wishes)?;
+    let context = RequestContext { deadline, wishes, ..context };
     let cut = app.gateway.drain.expired();
     let answer = cut.run_until_cancelled(app.gateway.backend.call(&context, request)).await;
-    Ok(to_response(answer.unwrap_or_else(|| Err(draining()))?, cut))
+    Ok(to_response(answer.unwrap_or_else(|| Err(draining()))?, cut, dialect))
 }
 
-fn to_response(answer: ModelResponse, cut: CancellationToken) -> Response {
+fn to_response(answer: ModelResponse, cut: CancellationToken, dialect: Dialect) -> Response {
     let is_stream = is_event_stream(&answer.headers);
     let body = if is_stream {
-        Body::from_stream(events(answer.body, cut).map(Ok::<_, Infallible>))
+        Body::from_stream(events(answer.body, cut, dialect).map(Ok::<_, Infallible>))
     } else {
         Body::from_stream(whole(answer.body, cut))
     };
     let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
-    let headers = response.headers_mut();
-    if let Ok(deployment) = HeaderValue::from_str(&answer.served_by) {
-        headers.insert(DEPLOYMENT, deployment);
-    }
-    headers.insert(ATTEMPTS, HeaderValue::from(answer.attempts));
+    response.headers_mut().extend(answer.served.iter().flat_map(told));
     response
+}
+
+/// Who answered, as headers.
+fn told(served: &Served) -> Vec<(HeaderName, HeaderValue)> {
+    let cost = served.cost.map(wishes::dollars);
+    let texts = [
+        (MODEL, Some(served.model.as_str())),
+        (DEPLOYMENT, Some(&served.deployment)),
+        (COST, cost.as_deref()),
+        (CACHE, served.is_cached.then_some("hit")),
+        (EXPLAIN, served.explanation.as_deref()),
+    ];
+    let texts = texts.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::from_str(text?).ok()?)));
+    texts.chain([(ATTEMPTS, HeaderValue::from(served.attempts))]).collect()
+}
+
+/// The same as the last comment of a stream, whose cost is known only then.
+fn last_comment(served: &Served) -> Bytes {
+    let (model, deployment, attempts) = (&served.model, &served.deployment, served.attempts);
+    let cost = served.cost.map(|cost| format!(" cost-usd={}", wishes::dollars(cost))).unwrap_or_default();
+    let cache = if served.is_cached { " cache=hit" } else { "" };
+    Bytes::from(format!(": tandem model={model} deployment={deployment} attempts={attempts}{cost}{cache}\n\n"))
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -75,14 +108,20 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 /// An event stream, ended by a typed error when the process has to go before the model is done. Frames hold whole
 /// events, so the error never lands inside of one.
-fn events(mut body: ModelBody, cut: CancellationToken) -> impl Stream<Item = Bytes> {
+fn events(mut body: ModelBody, cut: CancellationToken, dialect: Dialect) -> impl Stream<Item = Bytes> {
     async_stream::stream! {
         loop {
             match cut.run_until_cancelled(body.next()).await {
                 Some(Some(Frame::Data(bytes))) => yield bytes,
-                Some(Some(Frame::End(_)) | None) => break,
+                Some(Some(Frame::End(outcome))) => {
+                    if let Some(served) = outcome.served {
+                        yield last_comment(&served);
+                    }
+                    break;
+                }
+                Some(None) => break,
                 None => {
-                    yield last_event(&draining());
+                    yield dialect.last_event(&draining());
                     break;
                 }
             }
@@ -110,10 +149,6 @@ fn whole(mut body: ModelBody, cut: CancellationToken) -> impl Stream<Item = io::
             }
         }
     }
-}
-
-fn last_event(error: &Error) -> Bytes {
-    wire::sse::encode_data(&chassis::error_body(error).to_json())
 }
 
 fn draining() -> Error {

@@ -14,6 +14,8 @@ mod models;
 mod paging;
 mod settings;
 mod upload;
+mod wishes;
+mod words;
 
 pub use app::Gateway;
 pub use settings::GatewaySettings;

@@ -1,60 +1,12 @@
 //! The one interface to models. Everything that answers requests implements it: the router in this process, and the
 //! same router behind HTTP.
 
-use crate::ModelBody;
+use crate::{Dialect, ModelBody};
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{Error, RequestContext, Result};
+use domain::{Error, Money, RequestContext, Result};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
-
-/// The model API a request is written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dialect {
-    /// Chat completions.
-    Chat,
-    /// Text completions.
-    Completions,
-    /// Embeddings.
-    Embeddings,
-}
-
-impl Dialect {
-    /// Every dialect.
-    pub const ALL: [Self; 3] = [Self::Chat, Self::Completions, Self::Embeddings];
-
-    /// The path at the edge, as `/v1/chat/completions`.
-    #[must_use]
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Chat => "/v1/chat/completions",
-            Self::Completions => "/v1/completions",
-            Self::Embeddings => "/v1/embeddings",
-        }
-    }
-
-    /// The dialect at a path.
-    #[must_use]
-    pub fn from_path(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dialect| dialect.path() == path)
-    }
-
-    /// The path below a base address that ends in `/v1`.
-    pub(crate) fn operation(self) -> &'static str {
-        &self.path()["/v1".len()..]
-    }
-
-    /// The word in internal addresses and metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Chat => "chat",
-            Self::Completions => "completions",
-            Self::Embeddings => "embeddings",
-        }
-    }
-}
 
 /// A request as its caller wrote it, and what it says about itself.
 #[derive(Debug, Clone)]
@@ -65,6 +17,8 @@ pub struct ModelRequest {
     pub body: Bytes,
     /// What routing needs to know of it.
     pub head: wire::head::Head,
+    /// The caller's `anthropic-beta` header, for Anthropic's API only.
+    pub betas: Option<String>,
 }
 
 impl ModelRequest {
@@ -77,23 +31,38 @@ impl ModelRequest {
             Some(param) => Error::invalid(wrong.message).with_param(param),
             None => Error::invalid(wrong.message),
         })?;
-        Ok(Self { dialect, body, head })
+        Ok(Self { dialect, body, head, betas: None })
     }
 }
 
 /// An answer whose body may still be on its way.
 #[derive(Debug)]
 pub struct ModelResponse {
-    /// The deployment that answered.
-    pub served_by: String,
-    /// How many calls it took.
-    pub attempts: u32,
+    /// Who answers; not known yet when a stream had to begin before anybody did. Then the end tells.
+    pub served: Option<Served>,
     /// 2xx, or a 4xx that is the caller's to mend.
     pub status: StatusCode,
     /// The content type and headers that are safe to hand on.
     pub headers: HeaderMap,
     /// The bytes, and how it ended.
     pub body: ModelBody,
+}
+
+/// Who answered, and what it took.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// The model; another than the one asked for when that one failed.
+    pub model: String,
+    /// The deployment.
+    pub deployment: String,
+    /// How many calls it took.
+    pub attempts: u32,
+    /// What it cost, once that is known.
+    pub cost: Option<Money>,
+    /// Whether it was given before, and no deployment was asked.
+    pub is_cached: bool,
+    /// How the route was chosen, as JSON, if the caller wished to know.
+    pub explanation: Option<String>,
 }
 
 /// A model that can be asked for by name.

@@ -1,11 +1,16 @@
 //! The body of an answer: data as it comes, then exactly one word on how it ended.
 
+use crate::Served;
 use bytes::{Bytes, BytesMut};
 use domain::{Error, Kind, Result, Usage};
 use futures::{Stream, StreamExt, stream};
 use std::{
     fmt,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -21,23 +26,58 @@ pub enum Frame {
 /// How an answer ended.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Tokens used, if the model server said so.
+    /// Tokens used.
     pub usage: Option<Usage>,
+    /// Whether the model server did not say so, and they are a guess: a token for four bytes of the prompt, and as
+    /// [`Progress`] counts for the answer.
+    pub is_estimated: bool,
     /// The last `finish_reason`.
     pub finish: Option<String>,
     /// Why the answer is not complete. A caller of a stream has already got it as a last event.
     pub error: Option<Error>,
+    /// Who answered, if anybody did.
+    pub served: Option<Served>,
+}
+
+/// Generated tokens that have been handed on so far, for callers who leave before the end. An event with text counts as at
+/// least one token, and as one for eight bytes of text.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// Tokens so far.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, tokens: u64) {
+        self.0.store(tokens, Ordering::Relaxed);
+    }
 }
 
 /// A stream of frames. Dropping it aborts the call.
 pub struct ModelBody {
     frames: Option<Pin<Box<dyn Stream<Item = Frame> + Send>>>,
+    progress: Progress,
 }
 
 impl ModelBody {
     /// A body of these frames. Frames after an `End` are never seen; without one the answer counts as cut.
     pub fn new(frames: impl Stream<Item = Frame> + Send + 'static) -> Self {
-        Self { frames: Some(Box::pin(frames)) }
+        Self { frames: Some(Box::pin(frames)), progress: Progress::default() }
+    }
+
+    /// The same body, whose progress is told by `progress`.
+    #[must_use]
+    pub fn with_progress(self, progress: Progress) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// What has been handed on so far.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 
     /// A body that is all there.

@@ -1,7 +1,7 @@
 //! Makes a catalog out of what a running model server says it serves.
 
 use crate::{
-    catalog::{Catalog, Deployment, Model, Timeouts},
+    catalog::{Catalog, Deployment, Engine, Model, Timeouts},
     client::UpstreamClient,
 };
 use bytes::Bytes;
@@ -88,13 +88,11 @@ fn read(address: &str, status: StatusCode, body: &[u8]) -> Result<Listed> {
 fn model(listed: ListedModel, base: &Url, api_key: Option<&SecretString>) -> Model {
     let deployment = Deployment {
         name: "upstream".into(),
-        url: base.clone(),
+        urls: vec![base.clone()],
+        engine: if listed.owned_by.as_deref() == Some("vllm") { Engine::Vllm } else { Engine::Unknown },
         upstream_model: listed.id.clone(),
         api_key: api_key.cloned(),
-        priority: 0,
-        input_price: None,
-        output_price: None,
-        timeouts: Timeouts::default(),
+        ..Deployment::default()
     };
     Model {
         name: listed.id,
@@ -102,5 +100,6 @@ fn model(listed: ListedModel, base: &Url, api_key: Option<&SecretString>) -> Mod
         created: listed.created.unwrap_or(0),
         max_model_len: listed.max_model_len,
         deployments: vec![deployment],
+        ..Model::default()
     }
 }

@@ -41,7 +41,8 @@ async fn call(
         .into_iter()
         .find(|known| known.as_str() == dialect)
         .ok_or_else(|| Error::not_found(format!("There is no dialect `{dialect}`.")))?;
-    let request = ModelRequest::parse(dialect, body)?;
+    let mut request = ModelRequest::parse(dialect, body)?;
+    request.betas = headers.get(link::BETAS).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let answer = backend.call(&link::from_headers(&headers), request).await?;
     Ok(to_response(answer))
 }
@@ -53,15 +54,11 @@ async fn models(State(backend): State<Backend>) -> Result<Json<Vec<ModelInfo>>, 
 fn to_response(answer: ModelResponse) -> Response {
     let text = |value: &HeaderValue| value.to_str().map(str::to_owned).ok();
     let headers = answer.headers.iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?)));
-    let head = AnswerHead {
-        served_by: answer.served_by,
-        attempts: answer.attempts,
-        status: answer.status.as_u16(),
-        headers: headers.collect(),
-    };
+    let head = AnswerHead { served: answer.served, status: answer.status.as_u16(), headers: headers.collect() };
     let head = stream::iter([link::encode_head(&head)]);
-    let mut response =
-        Response::new(Body::from_stream(head.chain(answer.body.map(link::encode_frame)).map(Ok::<_, Infallible>)));
+    let progress = answer.body.progress();
+    let frames = answer.body.map(move |frame| link::encode_frame(frame, progress.tokens()));
+    let mut response = Response::new(Body::from_stream(head.chain(frames).map(Ok::<_, Infallible>)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(link::CONTENT_TYPE));
     response
 }

@@ -1,21 +1,34 @@
 //! How long one call may still take, at each of its stages.
 
-use crate::catalog::Timeouts;
-use domain::{Error, Kind, Result};
+use crate::{
+    catalog::Timeouts,
+    failure::{Blame, Failure},
+};
+use domain::{Error, Kind};
 use tokio::time::Instant;
+
+/// The code of an error that the caller's own deadline caused.
+pub(crate) const DEADLINE_EXCEEDED: &str = "deadline_exceeded";
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     timeouts: Timeouts,
     begun: Instant,
     end: Instant,
+    deadline: Option<Instant>,
 }
 
 impl Limits {
     pub(crate) fn new(timeouts: Timeouts, deadline: Option<std::time::Instant>) -> Self {
         let begun = Instant::now();
         let end = begun + timeouts.total;
-        Self { timeouts, begun, end: deadline.map_or(end, |deadline| end.min(deadline.into())) }
+        let deadline = deadline.map(Instant::from);
+        Self { timeouts, begun, end: deadline.map_or(end, |deadline| end.min(deadline)), deadline }
+    }
+
+    /// Since when the call runs.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
     }
 
     /// Until when the whole answer must be there.
@@ -23,7 +36,7 @@ impl Limits {
         self.end
     }
 
-    /// Until when the first event must be there.
+    /// Until when the first content must be there.
     pub(crate) fn first_token(&self) -> Instant {
         self.end.min(self.begun + self.timeouts.first_token)
     }
@@ -34,13 +47,19 @@ impl Limits {
     }
 
     /// Waits for `work`, but not beyond `until`.
-    pub(crate) async fn within<T>(&self, until: Instant, work: impl Future<Output = T>) -> Result<T> {
-        tokio::time::timeout_at(until, work).await.map_err(|_| {
-            let seconds = self.begun.elapsed().as_secs_f32();
-            Error::new(
-                Kind::Timeout,
-                format!("The model did not answer in time: it was silent too long, {seconds:.1} s after the request."),
-            )
-        })
+    pub(crate) async fn within<T>(&self, until: Instant, work: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::time::timeout_at(until, work).await.map_err(|_| self.too_late(until))
+    }
+
+    fn too_late(&self, until: Instant) -> Failure {
+        let seconds = self.begun.elapsed().as_secs_f32();
+        if self.deadline.is_some_and(|deadline| deadline <= until) {
+            let text =
+                format!("The request's own deadline passed before the model had answered, after {seconds:.1} s.");
+            return Failure::new(Blame::Caller, Error::new(Kind::Timeout, text).with_code(DEADLINE_EXCEEDED));
+        }
+        let text =
+            format!("The model did not answer in time: it was silent too long, {seconds:.1} s after the request.");
+        Failure::new(Blame::Silence, Error::new(Kind::Timeout, text))
     }
 }

@@ -1,9 +1,9 @@
 //! What the internal service and its client say to each other: who asks, as headers; the answer, as framed pieces of
 //! kind, length and payload, so that a cut is never taken for an end.
 
-use crate::{Frame, Outcome};
+use crate::{Frame, Outcome, Served};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use domain::{Class, Error, KeyId, Kind, RequestContext, RequestId, TenantId, Usage};
+use domain::{Class, Error, KeyId, Kind, Money, RequestContext, RequestId, TenantId, Usage, Wishes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -18,6 +18,10 @@ const KEY: HeaderName = HeaderName::from_static("x-tandem-key");
 const CLASS: HeaderName = HeaderName::from_static("x-tandem-class");
 const DEADLINE: HeaderName = HeaderName::from_static("x-tandem-deadline-ms");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const BUDGET: HeaderName = HeaderName::from_static("x-tandem-budget-nanos");
+const CACHE: HeaderName = HeaderName::from_static("x-tandem-cache");
+const EXPLAIN: HeaderName = HeaderName::from_static("x-tandem-explain");
+pub(crate) const BETAS: HeaderName = HeaderName::from_static("anthropic-beta");
 
 const HEAD: u8 = b'H';
 const DATA: u8 = b'D';
@@ -28,8 +32,7 @@ const MAX_PIECE: usize = 512 << 20;
 /// The first piece of an answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct AnswerHead {
-    pub(crate) served_by: String,
-    pub(crate) attempts: u32,
+    pub(crate) served: Option<Served>,
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
 }
@@ -38,21 +41,24 @@ pub(crate) struct AnswerHead {
 #[derive(Debug)]
 pub(crate) enum Piece {
     Head(AnswerHead),
-    Frame(Frame),
+    /// A frame, and how many tokens have been handed on with it.
+    Frame(Frame, u64),
 }
 
 #[derive(Serialize, Deserialize)]
 struct End {
     usage: Option<Usage>,
+    is_estimated: bool,
     finish: Option<String>,
     error: Option<Failure>,
+    served: Option<Served>,
 }
 
 /// An error between two processes. Its cause stays in the log of the process that had it.
 #[derive(Serialize, Deserialize)]
 struct Failure {
     status: u16,
-    retry_after_secs: Option<u64>,
+    retry_after_ms: Option<u64>,
     message: String,
     code: Option<String>,
     param: Option<String>,
@@ -61,7 +67,12 @@ struct Failure {
 /// The context as headers. The deadline travels as time left: clocks differ.
 pub(crate) fn to_headers(ctx: &RequestContext) -> HeaderMap {
     let left = ctx.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_millis().to_string());
+    let wishes = &ctx.wishes;
+    let budget = wishes.budget.map(|budget| budget.nanos().to_string());
     let values = [
+        (BUDGET, budget.as_deref()),
+        (CACHE, wishes.cache.map(|cache| if cache { "on" } else { "off" })),
+        (EXPLAIN, wishes.explain.then_some("1")),
         (REQUEST_ID, Some(ctx.request_id.as_str())),
         (TENANT, Some(ctx.tenant.as_str())),
         (KEY, ctx.key.as_ref().map(KeyId::as_str)),
@@ -84,19 +95,26 @@ pub(crate) fn from_headers(headers: &HeaderMap) -> RequestContext {
         class: if text(&CLASS) == Some(Class::Batch.as_str()) { Class::Batch } else { Class::Interactive },
         traceparent: text(&TRACEPARENT).map(str::to_owned),
         deadline: left.and_then(|left| Instant::now().checked_add(left)),
+        wishes: Wishes {
+            budget: text(&BUDGET).and_then(|nanos| nanos.parse().ok()).map(Money::from_nanos),
+            cache: text(&CACHE).map(|word| word == "on"),
+            explain: text(&EXPLAIN).is_some(),
+        },
     }
 }
 
 pub(crate) fn encode_head(head: &AnswerHead) -> Bytes {
-    piece(HEAD, &to_json(head))
+    piece(HEAD, &[&to_json(head)])
 }
 
-pub(crate) fn encode_frame(frame: Frame) -> Bytes {
+/// A frame as a piece. Data begins with the tokens handed on so far, so that a caller who leaves knows what was delivered.
+pub(crate) fn encode_frame(frame: Frame, tokens: u64) -> Bytes {
     match frame {
-        Frame::Data(bytes) => piece(DATA, &bytes),
+        Frame::Data(bytes) => piece(DATA, &[&tokens.to_be_bytes(), &bytes]),
         Frame::End(outcome) => {
             let error = outcome.error.as_ref().map(Failure::from_error);
-            piece(END, &to_json(&End { usage: outcome.usage, finish: outcome.finish, error }))
+            let Outcome { usage, is_estimated, finish, served, .. } = outcome;
+            piece(END, &[&to_json(&End { usage, is_estimated, finish, error, served })])
         }
     }
 }
@@ -105,11 +123,12 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("strings and numbers always serialise")
 }
 
-fn piece(kind: u8, payload: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(PREFIX + payload.len());
+fn piece(kind: u8, parts: &[&[u8]]) -> Bytes {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut bytes = BytesMut::with_capacity(PREFIX + length);
     bytes.put_u8(kind);
-    bytes.put_u32(u32::try_from(payload.len()).expect("answers are smaller than 4 GiB"));
-    bytes.put_slice(payload);
+    bytes.put_u32(u32::try_from(length).expect("answers are smaller than 4 GiB"));
+    parts.iter().for_each(|part| bytes.put_slice(part));
     bytes.freeze()
 }
 
@@ -131,11 +150,14 @@ pub(crate) fn decode(buffer: &mut BytesMut) -> Result<Option<Piece>, Error> {
         return Ok(None);
     }
     buffer.advance(PREFIX);
-    let payload = buffer.split_to(length).freeze();
+    let mut payload = buffer.split_to(length).freeze();
     let piece = match kind {
-        DATA => Piece::Frame(Frame::Data(payload)),
+        DATA => {
+            let tokens = payload.try_get_u64().map_err(not_a_piece)?;
+            Piece::Frame(Frame::Data(payload), tokens)
+        }
         HEAD => Piece::Head(serde_json::from_slice(&payload).map_err(not_a_piece)?),
-        _ => Piece::Frame(Frame::End(serde_json::from_slice::<End>(&payload).map_err(not_a_piece)?.into())),
+        _ => Piece::Frame(Frame::End(serde_json::from_slice::<End>(&payload).map_err(not_a_piece)?.into()), 0),
     };
     Ok(Some(piece))
 }
@@ -146,19 +168,21 @@ fn not_a_piece(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Er
 
 impl From<End> for Outcome {
     fn from(end: End) -> Self {
-        Self { usage: end.usage, finish: end.finish, error: end.error.map(Failure::into_error) }
+        Self {
+            usage: end.usage,
+            is_estimated: end.is_estimated,
+            finish: end.finish,
+            error: end.error.map(Failure::into_error),
+            served: end.served,
+        }
     }
 }
 
 impl Failure {
     fn from_error(error: &Error) -> Self {
-        let retry_after = match error.kind() {
-            Kind::RateLimited { retry_after } => retry_after,
-            _ => None,
-        };
         Self {
             status: chassis::status_of(error.kind()).as_u16(),
-            retry_after_secs: retry_after.map(|wait| wait.as_secs()),
+            retry_after_ms: error.retry_after().and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             message: error.message().to_owned(),
             code: error.code().map(str::to_owned),
             param: error.param().map(str::to_owned),
@@ -166,26 +190,26 @@ impl Failure {
     }
 
     fn into_error(self) -> Error {
-        let kind = kind_of(self.status, self.retry_after_secs.map(Duration::from_secs));
+        let wait = self.retry_after_ms.map(Duration::from_millis);
         let body =
             wire::error::ErrorObject { message: self.message, kind: String::new(), param: self.param, code: self.code };
-        to_error(kind, body)
+        to_error(self.status, wait, body)
     }
 }
 
 /// The error a non-2xx answer of the internal service stands for.
 pub(crate) fn read_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let retry_after = headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let kind = kind_of(status.as_u16(), retry_after.map(Duration::from_secs));
     match serde_json::from_slice::<wire::error::ErrorBody>(body) {
-        Ok(body) => to_error(kind, body.error),
+        Ok(body) => to_error(status.as_u16(), retry_after.map(Duration::from_secs), body.error),
         Err(cause) => Error::unavailable("The orchestrator failed to answer.")
             .with_source(format!("status {}, body not understood: {cause}", status.as_u16())),
     }
 }
 
-fn to_error(kind: Kind, told: wire::error::ErrorObject) -> Error {
-    let error = Error::new(kind, told.message);
+fn to_error(status: u16, retry_after: Option<Duration>, told: wire::error::ErrorObject) -> Error {
+    let error = Error::new(kind_of(status, retry_after), told.message);
+    let error = retry_after.into_iter().fold(error, Error::with_retry_after);
     let error = told.code.into_iter().fold(error, Error::with_code);
     told.param.into_iter().fold(error, Error::with_param)
 }
@@ -250,19 +274,20 @@ mod tests {
             class: Class::Batch,
             traceparent: Some("00-a-b-01".into()),
             deadline: Instant::now().checked_add(Duration::from_secs(60)),
+            wishes: Wishes { budget: Some(Money::from_nanos(7)), cache: Some(false), explain: true },
         };
 
         let back = from_headers(&to_headers(&ctx));
 
         assert_eq!((&back.request_id, &back.tenant, &back.key), (&ctx.request_id, &ctx.tenant, &ctx.key));
-        assert_eq!((back.class, back.traceparent), (ctx.class, ctx.traceparent));
+        assert_eq!((back.class, back.traceparent, back.wishes), (ctx.class, ctx.traceparent, ctx.wishes));
         assert!(back.deadline.is_some_and(|deadline| deadline <= ctx.deadline.unwrap() + Duration::from_secs(1)));
     }
 
     #[test]
     fn pieces_come_out_whole_however_they_arrive() {
         let outcome = Outcome { finish: Some("stop".into()), ..Outcome::default() };
-        let bytes = [encode_frame(Frame::Data("abc".into())), encode_frame(Frame::End(outcome))].concat();
+        let bytes = [encode_frame(Frame::Data("abc".into()), 5), encode_frame(Frame::End(outcome), 5)].concat();
         let mut buffer = BytesMut::new();
         let mut pieces = Vec::new();
 
@@ -271,7 +296,7 @@ mod tests {
             pieces.extend(decode(&mut buffer).unwrap());
         }
 
-        assert!(matches!(&pieces[..], [Piece::Frame(Frame::Data(data)), Piece::Frame(Frame::End(end))]
+        assert!(matches!(&pieces[..], [Piece::Frame(Frame::Data(data), 5), Piece::Frame(Frame::End(end), _)]
             if data == "abc" && end.finish.as_deref() == Some("stop")));
         assert!(decode(&mut BytesMut::from("<html>")).is_err());
     }

@@ -6,6 +6,7 @@ use crate::{
     reload,
     remote::RemoteBackend,
     settings::{ModelsSettings, OrchestratorSettings},
+    watch,
 };
 use chassis::process::Process;
 use domain::{Error, Result};
@@ -26,9 +27,10 @@ pub fn open(
         return Ok(Arc::new(RemoteBackend::new(url, client)));
     }
     let text = read(models)?;
-    let router = Arc::new(Router::new(parse(models, &text)?, client));
+    let router = Router::new(parse(models, &text)?, client, models);
     process.part(|drain| reload::follow(models.clone(), text, router.clone(), drain));
-    Ok(router)
+    process.part(|drain| watch::follow(router.clone(), drain));
+    Ok(Arc::new(router))
 }
 
 /// Reads the catalog file.

@@ -9,14 +9,14 @@ use crate::{
 use chassis::drain::Drain;
 use domain::Result;
 use opentelemetry::{global, metrics::Counter};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// Follows the catalog file, of which `text` is in use, until `drain` begins. It compares content, not times: a mounted volume
 /// may swap the whole folder beneath the file.
 ///
 /// # Errors
 /// None: a file that can't be used is reported, and the last good one stays in use.
-pub(crate) async fn follow(models: ModelsSettings, text: String, router: Arc<Router>, drain: Drain) -> Result<()> {
+pub(crate) async fn follow(models: ModelsSettings, text: String, router: Router, drain: Drain) -> Result<()> {
     let failures = global::meter("tandem")
         .u64_counter("tandem.catalog.reload.failures")
         .with_description("Changed catalogs that could not be used.")
@@ -33,7 +33,7 @@ pub(crate) async fn follow(models: ModelsSettings, text: String, router: Arc<Rou
 
 struct Follower {
     models: ModelsSettings,
-    router: Arc<Router>,
+    router: Router,
     /// The file as it was at the last look; `None` when it could not be read.
     last: Option<String>,
     failures: Counter<u64>,
@@ -78,7 +78,7 @@ mod tests {
 
     fn follower(file: &Path) -> Follower {
         let models = ModelsSettings { file: file.to_owned(), ..ModelsSettings::default() };
-        let router = Arc::new(Router::new(read_catalog(&models).unwrap(), UpstreamClient::new()));
+        let router = Router::new(read_catalog(&models).unwrap(), UpstreamClient::new(), &models);
         let failures = global::meter("test").u64_counter("failures").build();
         Follower { last: std::fs::read_to_string(file).ok(), models, router, failures }
     }

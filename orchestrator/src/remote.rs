@@ -1,9 +1,10 @@
 //! A backend in another process, behind the routes of `http`. To its callers it is no different from the router.
 
 use crate::{
-    Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome,
+    Dialect, Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Progress,
     catalog::Timeouts,
     client::UpstreamClient,
+    failure::Failure,
     limits::Limits,
     link::{self, AnswerHead, CALL_PATH, MODELS_PATH, Piece},
 };
@@ -41,7 +42,8 @@ impl RemoteBackend {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>, limits: &Limits) -> Result<Response<Incoming>> {
-        let response = limits.within(limits.total(), self.client.send(request, TIMEOUTS.connect)).await?;
+        let response =
+            limits.within(limits.total(), self.client.send(request, TIMEOUTS.connect)).await.map_err(too_late)?;
         let response = response.map_err(|cause| {
             Error::unavailable("The service that reaches the models can't be reached; try again later.")
                 .with_source(cause)
@@ -63,11 +65,14 @@ impl ModelBackend for RemoteBackend {
         let mut http = Request::post(address).body(Full::new(request.body)).map_err(Error::internal)?;
         *http.headers_mut() = link::to_headers(ctx);
         http.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let betas = request.betas.and_then(|betas| HeaderValue::from_str(&betas).ok());
+        http.headers_mut().extend(betas.map(|betas| (link::BETAS, betas)));
         let body = self.send(http, &limits).await?.into_body();
-        let mut pieces = Pieces { body, buffer: BytesMut::new(), limits };
+        let dialect = request.dialect;
+        let mut pieces = Pieces { body, buffer: BytesMut::new(), limits, dialect, progress: Progress::default() };
         match pieces.next().await? {
             Piece::Head(head) => to_response(head, pieces),
-            Piece::Frame(_) => Err(cut()),
+            Piece::Frame(..) => Err(cut()),
         }
     }
 
@@ -87,12 +92,13 @@ fn to_response(head: AnswerHead, pieces: Pieces) -> Result<ModelResponse> {
     let headers: HeaderMap = head.headers.iter().filter_map(header).collect();
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let is_stream = content_type.starts_with(b"text/event-stream");
+    let progress = pieces.progress.clone();
+    let body = ModelBody::new(pieces.frames(is_stream)).with_progress(progress);
     Ok(ModelResponse {
-        served_by: head.served_by,
-        attempts: head.attempts,
+        served: head.served,
         status: StatusCode::from_u16(head.status).map_err(|cause| cut().with_source(cause))?,
         headers,
-        body: ModelBody::new(pieces.frames(is_stream)),
+        body,
     })
 }
 
@@ -101,6 +107,8 @@ struct Pieces {
     body: Incoming,
     buffer: BytesMut,
     limits: Limits,
+    dialect: Dialect,
+    progress: Progress,
 }
 
 impl Pieces {
@@ -109,7 +117,7 @@ impl Pieces {
             if let Some(piece) = link::decode(&mut self.buffer)? {
                 return Ok(piece);
             }
-            match self.limits.within(self.limits.next(), self.body.frame()).await? {
+            match self.limits.within(self.limits.next(), self.body.frame()).await.map_err(too_late)? {
                 Some(Ok(frame)) => self.buffer.extend_from_slice(&frame.into_data().unwrap_or_default()),
                 Some(Err(cause)) => return Err(cut().with_source(cause)),
                 None => return Err(cut()),
@@ -121,7 +129,10 @@ impl Pieces {
         async_stream::stream! {
             loop {
                 let error = match self.next().await {
-                    Ok(Piece::Frame(frame)) => {
+                    Ok(Piece::Frame(frame, tokens)) => {
+                        if matches!(frame, Frame::Data(_)) {
+                            self.progress.set(tokens);
+                        }
                         yield frame;
                         continue;
                     }
@@ -129,7 +140,7 @@ impl Pieces {
                     Err(error) => error,
                 };
                 if is_stream {
-                    yield Frame::Data(wire::sse::encode_data(&chassis::error_body(&error).to_json()));
+                    yield Frame::Data(self.dialect.last_event(&error));
                 }
                 yield Frame::End(Outcome { error: Some(error), ..Outcome::default() });
                 break;
@@ -139,8 +150,13 @@ impl Pieces {
 }
 
 async fn read(body: Incoming, limits: &Limits) -> Result<Bytes> {
-    let collected = limits.within(limits.next(), Limited::new(body, MAX_SMALL_BYTES).collect()).await?;
+    let collected = limits.within(limits.next(), Limited::new(body, MAX_SMALL_BYTES).collect()).await;
+    let collected = collected.map_err(too_late)?;
     Ok(collected.map_err(|cause| cut().with_source(cause))?.to_bytes())
+}
+
+fn too_late(failure: Failure) -> Error {
+    failure.error
 }
 
 fn cut() -> Error {

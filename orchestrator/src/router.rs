@@ -1,109 +1,119 @@
-//! Chooses the deployment that answers, and the next one when it fails before its first byte.
+//! Answers requests to models: finds the route, looks whether the answer is known already, and else has it made.
 
 use crate::{
-    ModelBackend, ModelInfo, ModelRequest, ModelResponse, catalog::Catalog, client::UpstreamClient,
-    failure::unknown_model, openai::Adapter,
+    Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse,
+    attempts::{Attempts, Won},
+    cache::{Cache, Key},
+    catalog::Catalog,
+    client::UpstreamClient,
+    commit,
+    failure::unknown_model,
+    instruments::Instruments,
+    provider::Credentials,
+    settings::ModelsSettings,
+    shadow::Shadows,
+    table::{Route, Table},
 };
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use domain::{Error, RequestContext, Result};
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
-};
+use domain::{RequestContext, Result};
+use std::sync::Arc;
 
-/// Routes requests by the model they name.
-#[derive(Debug)]
+/// Routes requests by the model they name. Clones share everything.
+#[derive(Debug, Clone)]
 pub struct Router {
-    table: ArcSwap<Table>,
-    client: UpstreamClient,
+    pub(crate) shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    models: HashMap<String, Route>,
-    infos: Vec<ModelInfo>,
-}
-
+/// What every request of a router reads.
 #[derive(Debug)]
-struct Route {
-    adapters: Vec<Adapter>,
-    turn: AtomicUsize,
+pub(crate) struct Shared {
+    pub(crate) table: ArcSwap<Table>,
+    pub(crate) client: UpstreamClient,
+    credentials: Credentials,
+    instruments: Arc<Instruments>,
+    cache: Cache,
+    shadows: Shadows,
 }
 
 impl Router {
     /// A router for `catalog` that calls through `client`.
     #[must_use]
-    pub fn new(catalog: Catalog, client: UpstreamClient) -> Self {
-        let table = Table::new(catalog, &client);
-        Self { table: ArcSwap::from_pointee(table), client }
+    pub fn new(catalog: Catalog, client: UpstreamClient, settings: &ModelsSettings) -> Self {
+        let credentials = Credentials::default();
+        let table = Table::new(catalog, &Table::default(), &credentials);
+        let shared = Shared {
+            table: ArcSwap::from_pointee(table),
+            client,
+            credentials,
+            instruments: Arc::new(Instruments::new(settings.genai_conventions)),
+            cache: Cache::new(settings.cache_bytes),
+            shadows: Shadows::default(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Takes another catalog into use. Calls under way end as they began.
     pub fn swap(&self, catalog: Catalog) {
-        self.table.store(Arc::new(Table::new(catalog, &self.client)));
-    }
-}
-
-impl Table {
-    fn new(catalog: Catalog, client: &UpstreamClient) -> Self {
-        let mut table = Self::default();
-        for model in catalog.models {
-            table.infos.push(ModelInfo {
-                id: model.name.clone(),
-                owned_by: model.owned_by,
-                created: model.created,
-                max_model_len: model.max_model_len,
-            });
-            let adapter = |deployment| Adapter::new(&model.name, deployment, client.clone());
-            let adapters = model.deployments.into_iter().map(adapter).collect();
-            table.models.insert(model.name.clone(), Route { adapters, turn: AtomicUsize::new(0) });
-        }
-        table
-    }
-}
-
-impl Route {
-    /// By priority, then by how much they have to do, then by turns.
-    fn order(&self) -> Vec<&Adapter> {
-        let count = self.adapters.len();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut order: Vec<_> = (0..count).map(|index| &self.adapters[(turn + index) % count]).collect();
-        order.sort_by_cached_key(|adapter| (adapter.deployment.priority, adapter.in_flight()));
-        order
+        let old = self.shared.table.load_full();
+        self.shared.table.store(Arc::new(Table::new(catalog, &old, &self.shared.credentials)));
     }
 }
 
 #[async_trait]
 impl ModelBackend for Router {
     async fn call(&self, ctx: &RequestContext, request: ModelRequest) -> Result<ModelResponse> {
-        let table = self.table.load_full();
-        let route = table.models.get(&request.head.model).ok_or_else(|| unknown_model(&request.head.model))?;
-        let mut failure = Error::unavailable("The model has no deployment.");
-        let mut attempts = 0;
-        for adapter in route.order() {
-            attempts += 1;
-            match adapter.call(ctx, &request).await {
-                Ok(response) => return Ok(ModelResponse { attempts, ..response }),
-                Err(error) if error.kind().is_retryable() => {
-                    let deployment = &adapter.deployment.name;
-                    tracing::warn!(deployment, attempts, error = error.chain(), "a deployment failed");
-                    failure = error;
-                }
-                Err(error) => return Err(error),
-            }
-            if ctx.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                break;
+        let table = self.shared.table.load_full();
+        let route = table.route(&request.head.model).ok_or_else(|| unknown_model(&request.head.model))?;
+        let key = Key::of(&route.model, ctx, &request);
+        if let Some(key) = &key {
+            let known = self.shared.cache.get(key).await;
+            self.shared.instruments.cache_asked(&route.model.name, if known.is_some() { "hit" } else { "miss" });
+            if let Some(known) = known {
+                return Ok(known);
             }
         }
-        Err(failure)
+        self.shadow(&table, route, ctx, &request);
+        let chain = table.chain(route);
+        let (commit, is_stream, dialect) = (route.model.commit, request.head.stream, request.dialect);
+        let answer = answer(self.shared.clone(), chain, ctx.clone(), request);
+        let response = if is_stream { commit::late(answer, commit, dialect).await? } else { answer.await? };
+        Ok(match key {
+            Some(key) => self.shared.cache.keep(key, response),
+            None => response,
+        })
     }
 
     async fn models(&self) -> Result<Vec<ModelInfo>> {
-        Ok(self.table.load().infos.clone())
+        Ok(self.shared.table.load().infos.clone())
     }
+}
+
+impl Router {
+    /// Sends a copy where the catalog says so, without waiting.
+    fn shadow(&self, table: &Table, route: &Route, ctx: &RequestContext, request: &ModelRequest) {
+        let Some(shadow) = &route.model.shadow else { return };
+        let Some(to) = table.route(&shadow.model) else { return };
+        // Counting is no work worth comparing.
+        if request.dialect == Dialect::CountTokens || !Shadows::is_due(shadow.percent) {
+            return;
+        }
+        let (chain, ctx, request) = (vec![to.clone()], ctx.clone(), request.clone());
+        let is_sent = self.shared.shadows.send(answer(self.shared.clone(), chain, ctx, request));
+        self.shared.instruments.shadowed(&route.model.name, if is_sent { "sent" } else { "dropped" });
+    }
+}
+
+/// Has the request answered by the models of `chain`. Dropping the future or the body aborts the call.
+async fn answer(
+    shared: Arc<Shared>,
+    chain: Vec<Arc<Route>>,
+    ctx: RequestContext,
+    request: ModelRequest,
+) -> Result<ModelResponse> {
+    let mut attempts = Attempts::new(&shared.client, &shared.instruments, &ctx, &request);
+    let Won { answered, account } = attempts.run(&chain).await?;
+    let served = Some(account.served.clone());
+    let body = account.keep(answered.body);
+    Ok(ModelResponse { served, status: answered.status, headers: answered.headers, body })
 }

@@ -45,11 +45,31 @@ pub struct ModelsSettings {
     pub file: PathBuf,
     /// Pause between looks at it, in milliseconds; a change is in use at most this long after.
     pub reload_ms: u64,
+    /// The most bytes of answers that are kept to be given again.
+    pub cache_bytes: u64,
+    /// The names of the metrics of model calls.
+    pub genai_conventions: GenAiConventions,
+}
+
+/// Which of OpenTelemetry's names for generative AI are used; they are being renamed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GenAiConventions {
+    /// `gen_ai.client.operation.*`, `gen_ai.client.token.usage`.
+    #[default]
+    Current,
+    /// `gen_ai.client.inference.*`.
+    Next,
 }
 
 impl Default for ModelsSettings {
     fn default() -> Self {
-        Self { file: PathBuf::from("models.toml"), reload_ms: 2_000 }
+        Self {
+            file: PathBuf::from("models.toml"),
+            reload_ms: 2_000,
+            cache_bytes: 64 << 20,
+            genai_conventions: GenAiConventions::Current,
+        }
     }
 }
 

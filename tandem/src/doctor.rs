@@ -1,7 +1,10 @@
 //! `tandem doctor`: one line per dependency, each with what to do when it is bad.
 
 use crate::settings::Settings;
-use orchestrator::{catalog::Deployment, discover};
+use orchestrator::{
+    catalog::{Deployment, Provider},
+    discover,
+};
 use std::process::ExitCode;
 use store::Blobs;
 
@@ -57,12 +60,21 @@ async fn models(settings: &Settings) -> anyhow::Result<String> {
     Ok("every deployment answers and lists its model".to_owned())
 }
 
-/// What keeps a deployment from serving, if anything.
+/// What keeps a deployment from serving, if anything. Only OpenAI's API lists models; the others are asked by requests.
 async fn problem(deployment: &Deployment) -> Option<String> {
-    let name = &deployment.name;
-    match discover(deployment.url.as_str(), deployment.api_key.clone()).await {
-        Err(error) => Some(format!("{name}: {error}")),
-        Ok(there) if there.models.iter().any(|model| model.name == deployment.upstream_model) => None,
-        Ok(_) => Some(format!("{name}: the server does not list {:?}; mend upstream_model", deployment.upstream_model)),
+    if deployment.provider != Provider::OpenAi {
+        return None;
     }
+    let name = &deployment.name;
+    for url in &deployment.urls {
+        match discover(url.as_str(), deployment.api_key.clone()).await {
+            Err(error) => return Some(format!("{name}: {error}")),
+            Ok(there) if there.models.iter().any(|model| model.name == deployment.upstream_model) => {}
+            Ok(_) => {
+                let model = &deployment.upstream_model;
+                return Some(format!("{name}: the server at {url} does not list {model:?}; mend upstream_model"));
+            }
+        }
+    }
+    None
 }

@@ -130,6 +130,7 @@ impl Line {
             class: Class::Batch,
             traceparent: self.traceparent.clone(),
             deadline: Some(Instant::now() + core.settings.call_timeout),
+            wishes: domain::Wishes::default(),
         }
     }
 

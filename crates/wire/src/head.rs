@@ -24,8 +24,26 @@ pub struct Head {
     pub user: Option<String>,
     /// vLLM's scheduling priority.
     pub priority: Option<i64>,
+    /// Where the priority's value stands in the body, if there is one.
+    pub priority_span: Option<Range<usize>>,
+    /// Whether the usage of a stream is asked for.
+    pub include_usage: bool,
+    /// Where the value of `stream_options` stands in the body, if there is one.
+    pub stream_options_span: Option<Range<usize>>,
+    /// Where the object's first member may be written: behind its opening brace.
+    pub first_member: usize,
     /// Hash of the beginning of the prompt, equal for requests that share it; 0 without a prompt.
     pub prefix_hash: u64,
+    /// Length of the prompt's JSON in bytes.
+    pub prompt_bytes: usize,
+}
+
+impl Head {
+    /// A guess at the prompt's tokens: one for four bytes.
+    #[must_use]
+    pub fn prompt_tokens_estimate(&self) -> u64 {
+        self.prompt_bytes.div_ceil(4) as u64
+    }
 }
 
 /// Why a body cannot be served.
@@ -66,6 +84,10 @@ struct Fields<'a> {
     #[serde(borrow)]
     max_completion_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
+    max_output_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stream_options: Option<&'a RawValue>,
+    #[serde(borrow)]
     user: Option<&'a RawValue>,
     #[serde(borrow)]
     priority: Option<&'a RawValue>,
@@ -89,20 +111,44 @@ pub fn peek(body: &[u8]) -> Result<Head, PeekError> {
     let model = fields.model.ok_or_else(|| {
         PeekError::param("model", "You must provide a model parameter: the name of a model, as a string.")
     })?;
-    let start = model.get().as_ptr() as usize - text.as_ptr() as usize;
+    let span = |raw: &RawValue| {
+        let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
+        start..start + raw.get().len()
+    };
+    let prompt = fields.messages.or(fields.prompt).or(fields.input);
     Ok(Head {
-        model_span: start..start + model.get().len(),
+        model_span: span(model),
         model: serde_json::from_str(model.get())
             .map_err(|_| PeekError::param("model", "`model` must be a string: the name of a model."))?,
         stream: fields.stream.map_or(Ok(false), bool_of)?,
-        max_tokens: match fields.max_completion_tokens {
-            Some(raw) => Some(limit_of("max_completion_tokens", raw)?),
-            None => fields.max_tokens.map(|raw| limit_of("max_tokens", raw)).transpose()?,
-        },
+        max_tokens: max_tokens(&fields)?,
         user: fields.user.and_then(|raw| serde_json::from_str(raw.get()).ok()),
         priority: fields.priority.and_then(|raw| serde_json::from_str(raw.get()).ok()),
-        prefix_hash: fields.messages.or(fields.prompt).or(fields.input).map_or(0, prefix_hash),
+        priority_span: fields.priority.map(span),
+        include_usage: fields.stream_options.is_some_and(asks_usage),
+        stream_options_span: fields.stream_options.map(span),
+        first_member: text.find('{').map_or(0, |brace| brace + 1),
+        prefix_hash: prompt.map_or(0, prefix_hash),
+        prompt_bytes: prompt.map_or(0, |raw| raw.get().len()),
     })
+}
+
+fn max_tokens(fields: &Fields<'_>) -> Result<Option<u64>, PeekError> {
+    let named = [
+        ("max_completion_tokens", fields.max_completion_tokens),
+        ("max_output_tokens", fields.max_output_tokens),
+        ("max_tokens", fields.max_tokens),
+    ];
+    let given = named.into_iter().find_map(|(param, raw)| Some((param, raw?)));
+    given.map(|(param, raw)| limit_of(param, raw)).transpose()
+}
+
+fn asks_usage(options: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Options {
+        include_usage: Option<bool>,
+    }
+    serde_json::from_str::<Options>(options.get()).is_ok_and(|options| options.include_usage == Some(true))
 }
 
 fn parse(text: &str) -> Result<Fields<'_>, PeekError> {
@@ -130,17 +176,32 @@ fn prefix_hash(prompt: &RawValue) -> u64 {
     xxhash_rust::xxh3::xxh3_64(&bytes[..bytes.len().min(PREFIX_BYTES)]).max(1)
 }
 
-/// The body with `model` in the place of the string at `span`; every other byte stays as it was.
+/// A place in a body, and what is to stand there; an empty place is an insertion.
+pub type Edit = (Range<usize>, Vec<u8>);
+
+/// The edit that puts `model` in the place of the caller's.
 #[must_use]
-pub fn splice_model(body: &Bytes, span: &Range<usize>, model: &str) -> Bytes {
-    let quoted = serde_json::to_string(model).expect("a string always serialises");
-    if body[span.clone()] == *quoted.as_bytes() {
+pub fn model_edit(head: &Head, model: &str) -> Edit {
+    (head.model_span.clone(), serde_json::to_vec(model).expect("a string always serialises"))
+}
+
+/// The body with `edits` made, which must not overlap; every other byte stays as it was.
+#[must_use]
+pub fn splice(body: &Bytes, mut edits: Vec<Edit>) -> Bytes {
+    edits.retain(|(span, text)| body[span.clone()] != **text);
+    if edits.is_empty() {
         return body.clone();
     }
-    let mut spliced = BytesMut::with_capacity(body.len() - span.len() + quoted.len());
-    spliced.extend_from_slice(&body[..span.start]);
-    spliced.extend_from_slice(quoted.as_bytes());
-    spliced.extend_from_slice(&body[span.end..]);
+    edits.sort_by_key(|(span, _)| span.start);
+    let added: usize = edits.iter().map(|(_, text)| text.len()).sum();
+    let mut spliced = BytesMut::with_capacity(body.len() + added);
+    let mut at = 0;
+    for (span, text) in edits {
+        spliced.extend_from_slice(&body[at..span.start]);
+        spliced.extend_from_slice(&text);
+        at = span.end;
+    }
+    spliced.extend_from_slice(&body[at..]);
     spliced.freeze()
 }
 
@@ -208,6 +269,35 @@ mod tests {
     }
 
     #[test]
+    fn several_edits_are_made_in_one_pass() {
+        let body = Bytes::from_static(br#" {"stream_options":{"include_usage":false},"model":"m","priority":7}"#);
+        let head = peek(&body).unwrap();
+        let edits = vec![
+            model_edit(&head, "n"),
+            (head.priority_span.clone().unwrap(), b"0".to_vec()),
+            (head.first_member..head.first_member, br#""a":1,"#.to_vec()),
+            (head.stream_options_span.clone().unwrap(), b"{}".to_vec()),
+        ];
+
+        let spliced = splice(&body, edits);
+
+        assert_eq!(spliced, &br#" {"a":1,"stream_options":{},"model":"n","priority":0}"#[..]);
+    }
+
+    #[test]
+    fn usage_is_asked_for_only_in_so_many_words() {
+        let asked = [
+            r#"{"model":"m","stream_options":{"include_usage":true,"x":1}}"#,
+            r#"{"model":"m","stream_options":{"include_usage":false}}"#,
+            r#"{"model":"m","stream_options":null}"#,
+            r#"{"model":"m"}"#,
+        ]
+        .map(|body| peek(body.as_bytes()).unwrap().include_usage);
+
+        assert_eq!(asked, [true, false, false, false]);
+    }
+
+    #[test]
     fn prompts_that_begin_alike_share_their_hash() {
         let body = |tail: &str| format!(r#"{{"model":"m","prompt":"{}{tail}"}}"#, "x".repeat(2000));
 
@@ -227,7 +317,7 @@ mod tests {
             let body = Bytes::from(around(&old_json));
 
             let head = peek(&body).unwrap();
-            let spliced = splice_model(&body, &head.model_span, &new);
+            let spliced = splice(&body, vec![model_edit(&head, &new)]);
 
             prop_assert_eq!(&head.model, &old);
             prop_assert_eq!(spliced, Bytes::from(around(&new_json)));

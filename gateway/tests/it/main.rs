@@ -3,6 +3,7 @@
 
 mod app;
 mod batches;
+mod dialects;
 mod files;
 mod inference;
 mod keys;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::{Error, RequestContext, Result};
 use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
-use orchestrator::{Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome};
+use orchestrator::{Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Served};
 use std::sync::{Arc, Mutex};
 
 /// What the model `m` says.
@@ -18,6 +18,8 @@ pub(crate) struct Script {
     pub(crate) is_cut: bool,
     /// An error instead of an answer.
     pub(crate) fails: Option<fn() -> Error>,
+    /// Who is told to have answered at the end of a stream.
+    pub(crate) served: Option<Served>,
     /// Every request that arrived.
     pub(crate) heard: Arc<Mutex<Vec<(RequestContext, ModelRequest)>>>,
 }
@@ -46,7 +48,7 @@ impl ModelBackend for Script {
 impl Script {
     fn stream(&self) -> ModelResponse {
         let frames = stream::iter(self.events.clone()).map(|event| Frame::Data(event.into()));
-        let end = stream::iter([Frame::End(Outcome::default())]);
+        let end = stream::iter([Frame::End(Outcome { served: self.served.clone(), ..Outcome::default() })]);
         let body = if self.hangs {
             ModelBody::new(frames.chain(stream::pending()))
         } else {
@@ -63,5 +65,10 @@ impl Script {
 
 fn response(content_type: &'static str, body: ModelBody) -> ModelResponse {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-    ModelResponse { served_by: "vllm-a".into(), attempts: 2, status: StatusCode::OK, headers, body }
+    ModelResponse {
+        served: Some(Served { deployment: "vllm-a".into(), attempts: 2, ..Served::default() }),
+        status: StatusCode::OK,
+        headers,
+        body,
+    }
 }

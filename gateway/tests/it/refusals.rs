@@ -123,7 +123,7 @@ async fn requests_that_lead_nowhere_get_the_same_shape() {
     for (method, path, status) in [
         ("GET", "/v1/nothing", 404),
         ("GET", "/favicon.ico", 404),
-        ("POST", "/v1/responses", 404),
+        ("POST", "/v1/audio/speech", 404),
         ("GET", CHAT, 405),
         ("PUT", "/v1/files", 405),
         ("DELETE", "/v1/batches", 405),

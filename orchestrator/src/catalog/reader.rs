@@ -72,14 +72,130 @@ impl<'a> Fields<'a> {
         Some(Money::from_nanos((dollars * 1e9).round() as i64))
     }
 
-    pub(super) fn url(&mut self, key: &str) -> Url {
-        let text = self.required_text(key);
-        match Url::parse(text.trim_end_matches('/')) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return url,
-            _ if text.is_empty() => {}
-            _ => self.wrong(format!("`{key}` must be an http or https address like http://host:8000/v1, not {text}")),
+    /// `url` or `urls`, or the default.
+    pub(super) fn urls(&mut self, default: Option<&str>) -> Vec<Url> {
+        let mut texts = self.texts("urls");
+        match self.text("url") {
+            Some(_) if !texts.is_empty() => self.wrong("has both `url` and `urls`"),
+            Some(url) => texts.push(url),
+            None => {}
         }
-        Url::parse("http://invalid").expect("a constant that is a URL")
+        if texts.is_empty() {
+            match default {
+                Some(default) => texts.push(default.to_owned()),
+                None => self.wrong("`url` (or `urls`) is missing"),
+            }
+        }
+        texts.iter().filter_map(|text| self.url(text)).collect()
+    }
+
+    fn url(&mut self, text: &str) -> Option<Url> {
+        match Url::parse(text.trim_end_matches('/')) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
+            _ => {
+                self.wrong(format!("`url` must be an http or https address like http://host:8000/v1, not {text}"));
+                None
+            }
+        }
+    }
+
+    pub(super) fn texts(&mut self, key: &str) -> Vec<String> {
+        match self.table.remove(key) {
+            None => Vec::new(),
+            Some(Value::Array(items))
+                if items.iter().all(|item| item.as_str().is_some_and(|text| !text.is_empty())) =>
+            {
+                items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+            }
+            Some(other) => {
+                self.wrong(format!("`{key}` must be a list of texts, not {other}"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// A whole number of at least 1.
+    pub(super) fn count(&mut self, key: &str) -> Option<u64> {
+        let number = self.number(key)?;
+        if number < 1 {
+            self.wrong(format!("`{key}` must be at least 1, not {number}"));
+        }
+        u64::try_from(number).ok()
+    }
+
+    /// A whole number of at least 0.
+    pub(super) fn count_or_none(&mut self, key: &str) -> Option<usize> {
+        let number = self.number(key)?;
+        if number < 0 {
+            self.wrong(format!("`{key}` must be at least 0, not {number}"));
+        }
+        usize::try_from(number).ok()
+    }
+
+    pub(super) fn percent(&mut self, key: &str) -> Option<f64> {
+        let percent = match self.table.remove(key)? {
+            Value::Integer(number) => number as f64,
+            Value::Float(number) => number,
+            other => {
+                self.wrong(format!("`{key}` must be a number, not {other}"));
+                return None;
+            }
+        };
+        if !(0.0..=100.0).contains(&percent) {
+            self.wrong(format!("`{key}` must be from 0 to 100 (percent), not {percent}"));
+        }
+        Some(percent)
+    }
+
+    pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
+        match self.table.remove(key)? {
+            Value::Boolean(flag) => Some(flag),
+            other => {
+                self.wrong(format!("`{key}` must be true or false, not {other}"));
+                None
+            }
+        }
+    }
+
+    /// One of `allowed`, by name.
+    pub(super) fn choice<T: Clone>(&mut self, key: &str, allowed: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        let found = named(&text, allowed);
+        if found.is_none() {
+            self.wrong(format!("`{key}` must be one of {}, not `{text}`", names(allowed)));
+        }
+        found
+    }
+
+    /// Some of `allowed`, by name.
+    pub(super) fn choices<T: Clone>(&mut self, key: &str, allowed: &[(&str, T)]) -> Option<Vec<T>> {
+        if !self.table.contains_key(key) {
+            return None;
+        }
+        let texts = self.texts(key);
+        let found: Option<Vec<_>> = texts.iter().map(|text| named(text, allowed)).collect();
+        if found.is_none() {
+            self.wrong(format!("`{key}` must be a list of {}", names(allowed)));
+        }
+        found
+    }
+
+    /// A table, as the JSON it stands for.
+    pub(super) fn json_object(&mut self, key: &str) -> serde_json::Map<String, serde_json::Value> {
+        match self.table.remove(key) {
+            None => serde_json::Map::new(),
+            Some(Value::Table(table)) => match serde_json::to_value(table) {
+                Ok(serde_json::Value::Object(object)) => object,
+                _ => {
+                    self.wrong(format!("`{key}` has values that JSON does not have"));
+                    serde_json::Map::new()
+                }
+            },
+            Some(other) => {
+                self.wrong(format!("`{key}` must be a table, not {other}"));
+                serde_json::Map::new()
+            }
+        }
     }
 
     /// The key named by `api_key_env` or `api_key_file`.
@@ -145,4 +261,12 @@ impl<'a> Fields<'a> {
             self.wrong(format!("the key `{key}` is unknown"));
         }
     }
+}
+
+fn named<T: Clone>(text: &str, allowed: &[(&str, T)]) -> Option<T> {
+    allowed.iter().find(|(name, _)| *name == text).map(|(_, value)| value.clone())
+}
+
+fn names<T>(allowed: &[(&str, T)]) -> String {
+    allowed.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

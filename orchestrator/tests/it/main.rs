@@ -1,12 +1,15 @@
 //! Conformance of every backend, in this process and behind HTTP, against a real server that replays recorded answers.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod dialects;
+mod routing;
+mod scenarios;
 mod setup;
 mod upstream;
 
 use domain::{Kind, Usage};
 use futures::StreamExt;
-use orchestrator::{Dialect, Frame, discover};
+use orchestrator::{Dialect, Frame, ModelResponse, discover};
 use setup::{Setup, chat, context};
 use std::time::{Duration, Instant};
 
@@ -15,13 +18,17 @@ const CHAT: &str = include_str!("fixtures/chat.json");
 const STREAM: &str = include_str!("fixtures/stream.sse");
 const COMPLETIONS: &str = include_str!("fixtures/completions.sse");
 
+fn served(response: &ModelResponse) -> (String, u32) {
+    let served = response.served.clone().unwrap();
+    (served.deployment, served.attempts)
+}
+
 #[tokio::test]
 async fn a_whole_answer_passes_unchanged() {
-    let setup = Setup::start(&["chat"]).await;
-    for backend in setup.backends() {
-        let response = backend.call(&context(), chat(false)).await.unwrap();
+    for setup in Setup::each(&["chat"]).await {
+        let response = setup.backend.call(&context(), chat(false)).await.unwrap();
 
-        assert_eq!((response.status.as_u16(), response.served_by.as_str(), response.attempts), (200, "chat", 1));
+        assert_eq!((response.status.as_u16(), served(&response)), (200, ("chat".to_owned(), 1)));
         assert_eq!(response.headers["content-type"], "application/json");
         let (body, outcome) = response.body.collect(LIMIT).await.unwrap();
         assert_eq!(body, CHAT);
@@ -32,10 +39,9 @@ async fn a_whole_answer_passes_unchanged() {
 
 #[tokio::test]
 async fn the_server_gets_the_body_with_its_own_name_of_the_model() {
-    let setup = Setup::start(&["chat"]).await;
-    for backend in setup.backends() {
+    for setup in Setup::each(&["chat"]).await {
         let ctx = context();
-        backend.call(&ctx, chat(false)).await.unwrap();
+        setup.backend.call(&ctx, chat(false)).await.unwrap();
 
         let (headers, body) = setup.upstream.last();
         assert_eq!(
@@ -49,9 +55,8 @@ async fn the_server_gets_the_body_with_its_own_name_of_the_model() {
 
 #[tokio::test]
 async fn a_stream_passes_unchanged_in_whole_events() {
-    let setup = Setup::start(&["stream"]).await;
-    for backend in setup.backends() {
-        let mut body = backend.call(&context(), chat(true)).await.unwrap().body;
+    for setup in Setup::each(&["stream"]).await {
+        let mut body = setup.backend.call(&context(), chat(true)).await.unwrap().body;
 
         let mut text = String::new();
         let mut end = None;
@@ -73,9 +78,8 @@ async fn a_stream_passes_unchanged_in_whole_events() {
 
 #[tokio::test]
 async fn every_dialect_has_its_own_path() {
-    let setup = Setup::start(&["completions"]).await;
-    for backend in setup.backends() {
-        let response = backend.call(&context(), setup::request(Dialect::Completions, true)).await.unwrap();
+    for setup in Setup::each(&["completions"]).await {
+        let response = setup.backend.call(&context(), setup::request(Dialect::Completions, true)).await.unwrap();
 
         assert_eq!(response.body.collect(LIMIT).await.unwrap().0, COMPLETIONS);
     }
@@ -84,11 +88,10 @@ async fn every_dialect_has_its_own_path() {
 #[tokio::test]
 async fn a_failure_before_the_first_byte_goes_to_the_next_deployment() {
     for failing in ["busy", "refused", "overloaded", "unauthorized", "silent", "cut_whole", "error_in_200", "reset"] {
-        let setup = Setup::start(&[failing, "stream"]).await;
-        for backend in setup.backends() {
-            let response = backend.call(&context(), chat(true)).await.unwrap();
+        for setup in Setup::each(&[failing, "stream"]).await {
+            let response = setup.backend.call(&context(), chat(true)).await.unwrap();
 
-            assert_eq!((response.served_by.as_str(), response.attempts), ("stream", 2), "{failing}");
+            assert_eq!(served(&response), ("stream".to_owned(), 2), "{failing}");
             assert_eq!(response.body.collect(LIMIT).await.unwrap().0, STREAM, "{failing}");
         }
     }
@@ -106,9 +109,8 @@ async fn when_every_deployment_fails_the_last_failure_is_told() {
         ("error_in_200", Kind::BadUpstream),
     ];
     for (failing, kind) in cases {
-        let setup = Setup::start(&[failing]).await;
-        for backend in setup.backends() {
-            let error = backend.call(&context(), chat(true)).await.unwrap_err();
+        for setup in Setup::each(&[failing]).await {
+            let error = setup.backend.call(&context(), chat(true)).await.unwrap_err();
 
             assert_eq!(error.kind(), kind, "{failing}: {error}");
         }
@@ -117,11 +119,10 @@ async fn when_every_deployment_fails_the_last_failure_is_told() {
 
 #[tokio::test]
 async fn a_request_the_caller_has_to_mend_is_no_reason_to_fail_over() {
-    let setup = Setup::start(&["too_long", "chat"]).await;
-    for backend in setup.backends() {
-        let response = backend.call(&context(), chat(true)).await.unwrap();
+    for setup in Setup::each(&["too_long", "chat"]).await {
+        let response = setup.backend.call(&context(), chat(true)).await.unwrap();
 
-        assert_eq!((response.status.as_u16(), response.served_by.as_str()), (400, "too_long"));
+        assert_eq!((response.status.as_u16(), served(&response).0.as_str()), (400, "too_long"));
         let (body, _) = response.body.collect(LIMIT).await.unwrap();
         let told: wire::error::ErrorBody = serde_json::from_slice(&body).unwrap();
         assert_eq!(told.error.code.as_deref(), Some("context_length_exceeded"));
@@ -131,9 +132,8 @@ async fn a_request_the_caller_has_to_mend_is_no_reason_to_fail_over() {
 
 #[tokio::test]
 async fn a_model_that_the_server_lacks_is_told_without_its_names() {
-    let setup = Setup::start(&["unknown_model"]).await;
-    for backend in setup.backends() {
-        let response = backend.call(&context(), chat(false)).await.unwrap();
+    for setup in Setup::each(&["unknown_model"]).await {
+        let response = setup.backend.call(&context(), chat(false)).await.unwrap();
 
         assert_eq!(response.status, 404);
         let (body, _) = response.body.collect(LIMIT).await.unwrap();
@@ -144,11 +144,10 @@ async fn a_model_that_the_server_lacks_is_told_without_its_names() {
 
 #[tokio::test]
 async fn an_unknown_model_is_not_found() {
-    let setup = Setup::start(&["chat"]).await;
-    for backend in setup.backends() {
+    for setup in Setup::each(&["chat"]).await {
         let request = setup::parse(Dialect::Chat, r#"{"model":"nope"}"#);
 
-        let error = backend.call(&context(), request).await.unwrap_err();
+        let error = setup.backend.call(&context(), request).await.unwrap_err();
 
         assert_eq!(
             (error.kind(), error.code(), error.param()),
@@ -161,9 +160,8 @@ async fn an_unknown_model_is_not_found() {
 #[tokio::test]
 async fn a_stream_that_breaks_ends_with_an_error_and_no_end_marker() {
     for failing in ["cut", "dies", "stalls", "no_done"] {
-        let setup = Setup::start(&[failing, "stream"]).await;
-        for backend in setup.backends() {
-            let response = backend.call(&context(), chat(true)).await.unwrap();
+        for setup in Setup::each(&[failing, "stream"]).await {
+            let response = setup.backend.call(&context(), chat(true)).await.unwrap();
             setup.upstream.go_on();
 
             let (body, outcome) = response.body.collect(LIMIT).await.unwrap();
@@ -179,11 +177,10 @@ async fn a_stream_that_breaks_ends_with_an_error_and_no_end_marker() {
 #[tokio::test]
 async fn hanging_up_aborts_the_call() {
     for (scenario, is_stream) in [("endless", true), ("silent_patiently", false)] {
-        let setup = Setup::start(&[scenario]).await;
-        for backend in setup.backends() {
+        for setup in Setup::each(&[scenario]).await {
             let ctx = context();
             let call = async {
-                let mut body = backend.call(&ctx, chat(is_stream)).await.unwrap().body;
+                let mut body = setup.backend.call(&ctx, chat(is_stream)).await.unwrap().body;
                 body.next().await;
             };
             tokio::select! {
@@ -198,11 +195,10 @@ async fn hanging_up_aborts_the_call() {
 
 #[tokio::test]
 async fn nobody_waits_beyond_the_deadline() {
-    let setup = Setup::start(&["silent_patiently", "chat"]).await;
-    for backend in setup.backends() {
+    for setup in Setup::each(&["silent_patiently", "chat"]).await {
         let ctx = domain::RequestContext { deadline: Some(Instant::now() + Duration::from_millis(200)), ..context() };
 
-        let error = backend.call(&ctx, chat(false)).await.unwrap_err();
+        let error = setup.backend.call(&ctx, chat(false)).await.unwrap_err();
 
         assert_eq!(error.kind(), Kind::Timeout);
     }
@@ -210,9 +206,8 @@ async fn nobody_waits_beyond_the_deadline() {
 
 #[tokio::test]
 async fn the_models_are_listed_by_the_callers_names() {
-    let setup = Setup::start(&["chat"]).await;
-    for backend in setup.backends() {
-        let models = backend.models().await.unwrap();
+    for setup in Setup::each(&["chat"]).await {
+        let models = setup.backend.models().await.unwrap();
 
         assert_eq!(models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>(), ["public"]);
     }
@@ -220,18 +215,16 @@ async fn the_models_are_listed_by_the_callers_names() {
 
 #[tokio::test]
 async fn another_catalog_can_be_taken_into_use() {
-    let setup = Setup::start(&["busy"]).await;
+    for setup in Setup::each(&["busy"]).await {
+        setup.router.swap(setup::catalog(&setup::catalog_text(&["chat"]), &setup.upstream));
 
-    setup.router.swap(setup::catalog(&["chat"], setup.upstream.address()));
-
-    for backend in setup.backends() {
-        assert_eq!(backend.call(&context(), chat(false)).await.unwrap().served_by, "chat");
+        assert_eq!(served(&setup.backend.call(&context(), chat(false)).await.unwrap()).0, "chat");
     }
 }
 
 #[tokio::test]
 async fn a_running_server_is_discovered() {
-    let setup = Setup::start(&["chat"]).await;
+    let [setup, _] = Setup::each(&["chat"]).await;
     let url = |scenario: &str| format!("http://{}/{scenario}/v1/", setup.upstream.address());
 
     let catalog = discover(&url("chat"), None).await.unwrap();

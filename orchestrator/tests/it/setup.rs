@@ -5,8 +5,9 @@ use bytes::Bytes;
 use domain::{Class, RequestContext, RequestId, TenantId};
 use orchestrator::{
     Dialect, ModelBackend, ModelRequest, Router, UpstreamClient, catalog::Catalog, http::routes, remote::RemoteBackend,
+    settings::ModelsSettings,
 };
-use std::{fmt::Write, net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 use tokio::{net::TcpListener, task::JoinSet};
 
 pub(crate) const CHAT_BODY: &str = r#"{ "messages":[{"role":"user","content":"public"}] , "model" : "public","stream":STREAM, "vendor_extra":{"a":[1]}}"#;
@@ -14,47 +15,69 @@ pub(crate) const CHAT_BODY: &str = r#"{ "messages":[{"role":"user","content":"pu
 pub(crate) struct Setup {
     pub(crate) upstream: Upstream,
     pub(crate) router: Arc<Router>,
-    remote: Arc<RemoteBackend>,
+    pub(crate) backend: Arc<dyn ModelBackend>,
+    /// Which of the implementations it is.
+    pub(crate) name: &'static str,
     _servers: JoinSet<()>,
 }
 
 impl Setup {
-    /// One model, `public`, whose deployments play these scenarios in this order.
-    pub(crate) async fn start(scenarios: &[&str]) -> Self {
-        let upstream = Upstream::start().await;
-        let router = Arc::new(Router::new(catalog(scenarios, upstream.address()), UpstreamClient::new()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let service = routes(router.clone());
-        let mut servers = JoinSet::new();
-        servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
-        let remote = Arc::new(RemoteBackend::new(&url, UpstreamClient::new()));
-        Self { upstream, router, remote, _servers: servers }
+    /// Every implementation there is, each with a server and a router of its own. One model, `public`, whose deployments play
+    /// these scenarios in this order.
+    pub(crate) async fn each(scenarios: &[&str]) -> [Self; 2] {
+        let toml = catalog_text(scenarios);
+        Self::each_with(&toml).await
     }
 
-    /// Every implementation there is.
-    pub(crate) fn backends(&self) -> [Arc<dyn ModelBackend>; 2] {
-        [self.router.clone(), self.remote.clone()]
+    /// Every implementation, for a catalog in which `UPSTREAM` stands for the server's address, and `SLAMMING` for that of one
+    /// that closes every connection.
+    pub(crate) async fn each_with(toml: &str) -> [Self; 2] {
+        let direct = Self::start(toml).await;
+        let mut remote = Self::start(toml).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let service = routes(remote.router.clone());
+        remote._servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
+        remote.backend = Arc::new(RemoteBackend::new(&url, UpstreamClient::new()));
+        remote.name = "remote";
+        [direct, remote]
+    }
+
+    async fn start(toml: &str) -> Self {
+        let upstream = Upstream::start().await;
+        let catalog = catalog(toml, &upstream);
+        let router = Arc::new(Router::new(catalog, UpstreamClient::new(), &ModelsSettings::default()));
+        Self { upstream, backend: router.clone(), router, name: "direct", _servers: JoinSet::new() }
     }
 }
 
-pub(crate) fn catalog(scenarios: &[&str], upstream: SocketAddr) -> Catalog {
-    let mut toml = "[[model]]\nname = \"public\"\n".to_owned();
-    for (priority, scenario) in scenarios.iter().enumerate() {
-        let url = match *scenario {
-            "refused" => "http://127.0.0.1:1/v1".to_owned(),
-            _ => format!("http://{upstream}/{scenario}/v1"),
-        };
-        let first_token_ms = if *scenario == "silent" { 300 } else { 60_000 };
-        let idle_ms = if *scenario == "stalls" { 300 } else { 60_000 };
-        write!(
-            toml,
-            "[[model.deployment]]\nname = \"{scenario}\"\nurl = \"{url}\"\nupstream_model = \"tiny\"\n\
-             priority = {priority}\nfirst_token_ms = {first_token_ms}\nidle_ms = {idle_ms}\n"
-        )
-        .unwrap();
-    }
+pub(crate) fn catalog(toml: &str, upstream: &Upstream) -> Catalog {
+    let addresses = [("UPSTREAM", upstream.address()), ("SLAMMING", upstream.slamming())];
+    let toml = addresses.iter().fold(toml.to_owned(), |toml, (word, address)| toml.replace(word, &address.to_string()));
     Catalog::parse(&toml).unwrap()
+}
+
+pub(crate) fn catalog_text(scenarios: &[&str]) -> String {
+    let mut toml = "[[model]]\nname = \"public\"\npolicy = \"priority\"\n".to_owned();
+    for (priority, scenario) in scenarios.iter().enumerate() {
+        toml.push_str(&deployment(scenario, priority));
+    }
+    toml
+}
+
+/// A `[[model.deployment]]` that plays a scenario.
+pub(crate) fn deployment(scenario: &str, priority: usize) -> String {
+    let url = match scenario {
+        "refused" => "http://127.0.0.1:1/v1".to_owned(),
+        "slams" => "http://SLAMMING/v1".to_owned(),
+        _ => format!("http://UPSTREAM/{scenario}/v1"),
+    };
+    let first_token_ms = if matches!(scenario, "silent" | "slow_start") { 300 } else { 60_000 };
+    let idle_ms = if scenario == "stalls" { 300 } else { 60_000 };
+    format!(
+        "[[model.deployment]]\nname = \"{scenario}\"\nengine = \"vllm\"\nurl = \"{url}\"\nupstream_model = \"tiny\"\n\
+         priority = {priority}\nfirst_token_ms = {first_token_ms}\nidle_ms = {idle_ms}\n"
+    )
 }
 
 pub(crate) fn chat(stream: bool) -> ModelRequest {
@@ -62,7 +85,8 @@ pub(crate) fn chat(stream: bool) -> ModelRequest {
 }
 
 pub(crate) fn request(dialect: Dialect, stream: bool) -> ModelRequest {
-    parse(dialect, &CHAT_BODY.replace("STREAM", if stream { "true" } else { "false" }))
+    let asked = if stream { r#"true,"stream_options":{"include_usage":true}"# } else { "false" };
+    parse(dialect, &CHAT_BODY.replace("STREAM", asked))
 }
 
 pub(crate) fn parse(dialect: Dialect, body: &str) -> ModelRequest {
@@ -77,5 +101,6 @@ pub(crate) fn context() -> RequestContext {
         class: Class::Interactive,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
         deadline: None,
+        wishes: domain::Wishes::default(),
     }
 }

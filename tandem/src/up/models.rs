@@ -17,7 +17,8 @@ pub(crate) struct Models {
 
 pub(crate) async fn choose(settings: &Settings, args: &UpArgs, process: &mut Process) -> anyhow::Result<Models> {
     let (backend, source, is_simulator) = if let Some(url) = &args.upstream {
-        (route(discover(url, upstream_key(&args.upstream_key_env)).await?), format!("models of {url}"), false)
+        let catalog = discover(url, upstream_key(&args.upstream_key_env)).await?;
+        (route(catalog, settings, process), format!("models of {url}"), false)
     } else if let Some(url) = &settings.orchestrator.url {
         let backend = orchestrator::open(&settings.orchestrator, &settings.models, process)?;
         (backend, format!("models of the orchestrator at {url}"), false)
@@ -27,14 +28,17 @@ pub(crate) async fn choose(settings: &Settings, args: &UpArgs, process: &mut Pro
     } else {
         let source =
             "the built-in SIMULATOR: made-up text, no real model. Name a server with --upstream URL".to_owned();
-        (route(simulate(settings, process).await?), source, true)
+        let catalog = simulate(settings, process).await?;
+        (route(catalog, settings, process), source, true)
     };
     let example = backend.models().await?.into_iter().next().map(|model| model.id);
     Ok(Models { backend, source, is_simulator, example })
 }
 
-fn route(catalog: Catalog) -> Arc<dyn ModelBackend> {
-    Arc::new(Router::new(catalog, UpstreamClient::new()))
+fn route(catalog: Catalog, settings: &Settings, process: &mut Process) -> Arc<dyn ModelBackend> {
+    let router = Router::new(catalog, UpstreamClient::new(), &settings.models);
+    process.part(|drain| orchestrator::watch(router.clone(), drain));
+    Arc::new(router)
 }
 
 fn upstream_key(name: &str) -> Option<secrecy::SecretString> {

@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Error, Kind, RequestContext, Result, Usage};
 use http::{HeaderMap, StatusCode};
-use orchestrator::{CREDENTIALS_REFUSED, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome};
+use orchestrator::{
+    CREDENTIALS_REFUSED, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Served,
+};
 use std::{
     collections::{HashMap, HashSet},
     sync::Mutex,
@@ -92,5 +94,10 @@ fn answer(status: StatusCode, body: &str) -> ModelResponse {
     let usage = Some(Usage { input: 3, output: 2, ..Usage::default() });
     let outcome = Outcome { usage, ..Outcome::default() };
     let body = ModelBody::whole(Bytes::copy_from_slice(body.as_bytes()), outcome);
-    ModelResponse { served_by: "fake".to_owned(), attempts: 1, status, headers: HeaderMap::new(), body }
+    ModelResponse {
+        served: Some(Served { deployment: "fake".into(), attempts: 1, ..Served::default() }),
+        status,
+        headers: HeaderMap::new(),
+        body,
+    }
 }
