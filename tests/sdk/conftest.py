@@ -7,6 +7,7 @@ import socket
 import subprocess
 
 import openai
+import providers
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -19,12 +20,14 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tandem")
+def start(folder, catalog=None):
+    """A running `tandem up`, and the key that it has made."""
+    if catalog:
+        (folder / "models.toml").write_text(catalog)
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
+        "PROVIDER_KEY": "provider-key",
         "TANDEM__HTTP__BIND": f"127.0.0.1:{port}",
         "TANDEM__ADMIN__BIND": "127.0.0.1:0",
     }
@@ -39,9 +42,26 @@ def server(tmp_path_factory):
     text = "".join(banner)
     key = re.search(r"tdm_\S+", text)
     assert key, text + (folder / "log").read_text()
-    yield {"url": f"http://127.0.0.1:{port}", "key": key.group(), "banner": text}
+    return process, {"url": f"http://127.0.0.1:{port}", "key": key.group(), "banner": text}
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    process, site = start(tmp_path_factory.mktemp("tandem"))
+    yield site
     process.terminate()
     assert process.wait(timeout=20) == 0
+
+
+@pytest.fixture(scope="session")
+def providers_site(tmp_path_factory):
+    """Tandem in front of every provider."""
+    provider = providers.start()
+    process, site = start(tmp_path_factory.mktemp("providers"), providers.catalog(provider.server_port))
+    yield site | {"provider": provider}
+    process.terminate()
+    assert process.wait(timeout=20) == 0
+    provider.shutdown()
 
 
 @pytest.fixture

@@ -45,7 +45,9 @@ def test_the_curl_line_works_as_printed(server):
 
     answer = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout
 
-    assert answer.rstrip().endswith("data: [DONE]")
+    events, comment = answer.rstrip().rsplit("\n\n", 1)
+    assert events.endswith("data: [DONE]")
+    assert comment.startswith(": tandem model=")
 
 
 def test_models_are_listed(client):
