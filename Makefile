@@ -1,6 +1,6 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-sdk check bench bench-batch bench-start migrate clean
+.PHONY: help run test test-rust test-sdk check bench bench-batch bench-start soak migrate clean
 
 CARGO ?= cargo
 VENV := .venv
@@ -41,6 +41,10 @@ bench-batch: ## one batch of 50,000 lines and 1 GiB: time, peak memory, every li
 bench-start: ## time from start to the first answer, and memory when idle
 	$(CARGO) build --release --locked --bin tandem
 	scripts/start_time.py $${CARGO_TARGET_DIR:-target}/release/tandem
+
+soak: ## ten minutes of 500 streams while model servers fail (MINUTES=10): leaks, truth, accounts
+	$(CARGO) build --release --locked --bin tandem --bin soak
+	$${CARGO_TARGET_DIR:-target}/release/soak $(or $(MINUTES),10)
 
 migrate: ## bring the database of tandem.toml to this version
 	$(CARGO) run --release --locked --bin tandem -- migrate up

@@ -21,7 +21,9 @@ async fn three_processes_stream_a_chat_and_run_a_batch() {
     });
 
     assert_eq!(status, 200, "{stream}");
-    assert!(stream.ends_with("data: [DONE]\n\n"), "{stream}");
+    let (events, comment) = stream.trim_end().rsplit_once("\n\n").unwrap();
+    assert!(events.ends_with("data: [DONE]"), "{stream}");
+    assert!(comment.starts_with(": tandem model=tandem-sim deployment=simulator attempts=1"), "{comment}");
     assert!(completed.await, "{last}\n{}", site.log());
     assert_eq!(last["request_counts"]["completed"], 100);
     let output = site.content(&services.gateway, last["output_file_id"].as_str().unwrap()).await;

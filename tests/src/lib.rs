@@ -265,7 +265,8 @@ fn hurry(command: &mut Command) -> &mut Command {
     command
 }
 
-async fn free_address() -> SocketAddr {
+/// An address on this machine that nobody uses.
+pub async fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("its address")
 }
 
