@@ -22,11 +22,37 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 
 type Http = Client<HttpConnector, Full<Bytes>>;
 
+/// One deployment that is always asked, and two that are watched and chosen between; all are the same simulator.
+const CATALOG: &str = r#"
+[[model]]
+name = "plain"
+policy = "priority"
+[[model.deployment]]
+name = "only"
+url = "SIMULATOR"
+upstream_model = "tandem-sim"
+
+[[model]]
+name = "chosen"
+policy = "least_loaded"
+[[model.deployment]]
+name = "first"
+engine = "vllm"
+url = "SIMULATOR"
+upstream_model = "tandem-sim"
+[[model.deployment]]
+name = "second"
+engine = "vllm"
+url = "SIMULATOR/"
+upstream_model = "tandem-sim"
+"#;
+
 /// One place to send the load.
 #[derive(Clone)]
 struct Target {
     url: String,
     key: String,
+    model: &'static str,
 }
 
 /// What one leg measured.
@@ -37,23 +63,70 @@ struct Leg {
 }
 
 pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let (gateway, simulator) = (free_port().await?, free_port().await?);
-    let mut settings = Settings::default();
-    settings.data.dir = folder.path().join("data");
-    let key = first_key(&settings).await?;
-    let mut server = start(&settings, gateway, simulator)?;
+    let simulator = free_port().await?;
     let http = client();
-    let routed = Target { url: format!("http://{gateway}/v1/chat/completions"), key };
-    let direct = Target { url: format!("http://{simulator}/v1/chat/completions"), key: String::new() };
-    wait_until_ready(&http, &routed, &mut server).await?;
-
+    let whole = Site::start(&http, simulator, None, "tandem-sim").await?;
+    let routed = whole.target("tandem-sim");
+    let direct =
+        Target { url: format!("http://{simulator}/v1/chat/completions"), key: String::new(), ..routed.clone() };
     println!("chat completions of one token, simulator without delays, {} rounds, median of rounds", args.rounds);
-    for (requests, concurrency) in [(args.requests / 10, 1), (args.requests, args.concurrency)] {
-        compare(&http, &direct, &routed, Load { requests, concurrency, rounds: args.rounds }).await?;
+    let loads = [(args.requests / 10, 1), (args.requests, args.concurrency)].map(|(requests, concurrency)| Load {
+        requests,
+        concurrency,
+        rounds: args.rounds,
+    });
+    for load in loads {
+        let [rate, ratio, p50, p99] = compare(&http, &direct, &routed, load).await?;
+        println!(
+            "concurrency {:>3}: {rate:>7.0} requests/s through the gateway, {ratio:.2} of direct; added latency p50 {p50:+.0} us, p99 {p99:+.0} us",
+            load.concurrency,
+        );
     }
-    server.kill().await?;
+    let catalog = CATALOG.replace("SIMULATOR", &format!("http://{simulator}/v1"));
+    let choosing = Site::start(&http, free_port().await?, Some(&catalog), "chosen").await?;
+    let (plain, chosen) = (choosing.target("plain"), choosing.target("chosen"));
+    for load in loads {
+        let [rate, ratio, p50, p99] = compare(&http, &plain, &chosen, load).await?;
+        println!(
+            "concurrency {:>3}: {rate:>7.0} requests/s with two deployments, scraped, least-loaded; {ratio:.3} of one plain deployment; p50 {p50:+.0} us, p99 {p99:+.0} us",
+            load.concurrency,
+        );
+    }
     Ok(())
+}
+
+/// A running `tandem up` with a fresh data folder.
+struct Site {
+    url: String,
+    key: String,
+    _server: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Site {
+    async fn start(
+        http: &Http,
+        simulator: SocketAddr,
+        catalog: Option<&str>,
+        model: &'static str,
+    ) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let gateway = free_port().await?;
+        let mut settings = Settings::default();
+        settings.data.dir = folder.path().join("data");
+        let key = first_key(&settings).await?;
+        if let Some(catalog) = catalog {
+            std::fs::write(settings.data.absolute_dir().join("models.toml"), catalog)?;
+        }
+        let mut server = start(&settings, gateway, simulator)?;
+        let url = format!("http://{gateway}/v1/chat/completions");
+        wait_until_ready(http, &Target { url: url.clone(), key: key.clone(), model }, &mut server).await?;
+        Ok(Self { url, key, _server: server, _folder: folder })
+    }
+
+    fn target(&self, model: &'static str) -> Target {
+        Target { url: self.url.clone(), key: self.key.clone(), model }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -63,7 +136,8 @@ struct Load {
     rounds: usize,
 }
 
-async fn compare(http: &Http, direct: &Target, routed: &Target, load: Load) -> anyhow::Result<()> {
+/// Requests per second of `routed`, their ratio to those of `direct`, and the latency that `routed` adds at p50 and p99.
+async fn compare(http: &Http, direct: &Target, routed: &Target, load: Load) -> anyhow::Result<[f64; 4]> {
     let (mut ratios, mut p50, mut p99, mut rates) = (vec![], vec![], vec![], vec![]);
     measure(http, routed, load).await?;
     for _ in 0..load.rounds {
@@ -74,15 +148,7 @@ async fn compare(http: &Http, direct: &Target, routed: &Target, load: Load) -> a
         p50.push(micros(through.p50) - micros(straight.p50));
         p99.push(micros(through.p99) - micros(straight.p99));
     }
-    println!(
-        "concurrency {:>3}: {:>7.0} requests/s through the gateway, {:.2} of direct; added latency p50 {:+.0} us, p99 {:+.0} us",
-        load.concurrency,
-        median(rates),
-        median(ratios),
-        median(p50),
-        median(p99),
-    );
-    Ok(())
+    Ok([rates, ratios, p50, p99].map(median))
 }
 
 async fn measure(http: &Http, target: &Target, load: Load) -> anyhow::Result<Leg> {
@@ -112,11 +178,14 @@ async fn measure(http: &Http, target: &Target, load: Load) -> anyhow::Result<Leg
 }
 
 async fn chat(http: &Http, target: &Target) -> anyhow::Result<()> {
-    let body = r#"{"model":"tandem-sim","max_tokens":1,"messages":[{"role":"user","content":"Say something short about the sea."}]}"#;
+    let body = format!(
+        r#"{{"model":"{}","max_tokens":1,"messages":[{{"role":"user","content":"Say something short about the sea."}}]}}"#,
+        target.model
+    );
     let request = Request::post(&target.url)
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::AUTHORIZATION, format!("Bearer {}", target.key))
-        .body(Full::new(Bytes::from_static(body.as_bytes())))?;
+        .body(Full::new(Bytes::from(body)))?;
     let response = http.request(request).await?;
     ensure!(response.status() == StatusCode::OK, "{} answered {}", target.url, response.status());
     response.into_body().collect().await?;
