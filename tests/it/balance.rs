@@ -61,6 +61,13 @@ impl Pair {
         first
     }
 
+    /// How many requests a server has answered in full.
+    async fn completed(&self, server: usize) -> u64 {
+        let stats =
+            reqwest::Client::builder().no_proxy().build().unwrap().get(format!("{}/sim/stats", self.urls[server]));
+        stats.send().await.unwrap().json::<serde_json::Value>().await.unwrap()["completed"].as_u64().unwrap()
+    }
+
     /// A counter of each server's own `/metrics`.
     async fn counters(&self, name: &str) -> [f64; 2] {
         let read = |url: String| async move {
@@ -155,4 +162,21 @@ async fn a_slow_server_slows_nobody_down() {
         "p99 of the time to the first token: healthy {healthy:?}, one of two slowed fivefold {slowed:?}: {ratio:.2}"
     );
     assert!(ratio <= 1.3, "healthy {healthy:?}, slowed {slowed:?}: {ratio:.2}");
+}
+
+#[tokio::test]
+async fn a_server_that_lacks_the_model_gets_no_work() {
+    let other = SimulatorSettings { models: vec!["another".into()], ..SimulatorSettings::default() };
+    let pair = Pair::start("round_robin", [other, SimulatorSettings::default()]).await;
+
+    // Until the first look its 404 is an answer like any other.
+    let is_left = async || {
+        let before = pair.completed(1).await;
+        for _ in 0..4 {
+            pair.ask("hello").await;
+        }
+        pair.completed(1).await == before + 4
+    };
+
+    assert!(e2e::eventually(Duration::from_secs(20), is_left).await, "the server without the model is still asked");
 }

@@ -4,9 +4,10 @@ use crate::{
     setup::{Setup, chat, context, deployment},
     upstream::STREAM,
 };
+use chassis::drain::Drain;
 use domain::{Class, Kind, RequestContext, Wishes};
 use futures::StreamExt;
-use orchestrator::Frame;
+use orchestrator::{Frame, ModelBackend, UpstreamClient, settings::ModelsSettings};
 use std::time::{Duration, Instant};
 
 const LIMIT: usize = 1 << 20;
@@ -204,4 +205,31 @@ async fn a_third_party_learns_nothing_of_our_requests() {
             "{names:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_name_stands_for_its_addresses_and_whichever_lives_answers() {
+    // On most machines this name has two addresses, of which the server listens on one.
+    let toml = model("", &["stream"]).replace("http://UPSTREAM", "http://localhost:PORT");
+    let toml = toml.replace("idle_ms", "discovery = \"dns\"\nidle_ms");
+    let upstream = crate::upstream::Upstream::start().await;
+    let toml = toml.replace("PORT", &upstream.address().port().to_string());
+    let catalog = orchestrator::catalog::Catalog::parse(&toml).unwrap();
+    let router = orchestrator::Router::new(catalog, UpstreamClient::new(), &ModelsSettings::default());
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(orchestrator::watch(router.clone(), Drain::new(Duration::from_secs(1))));
+    let ctx = RequestContext { wishes: Wishes { explain: true, ..Wishes::default() }, ..context() };
+
+    let found = async {
+        loop {
+            let response = router.call(&ctx, chat(true)).await.unwrap();
+            let explained = response.served.unwrap().explanation.unwrap();
+            if explained.contains("\"127.0.0.1:") {
+                return response.body.collect(LIMIT).await.unwrap().0;
+            }
+        }
+    };
+
+    let text = tokio::time::timeout(Duration::from_secs(20), found).await.expect("the addresses were not found");
+    assert_eq!(text, STREAM);
 }
