@@ -1,14 +1,23 @@
 //! The calls that somebody waits for: chat, completions and embeddings. Bytes pass through as they arrive.
 
 use crate::{app::App, extract::JsonBytes, wishes};
-use axum::{Extension, body::Body, extract::State, response::Response};
+use axum::{
+    Extension,
+    body::Body,
+    extract::{FromRequestParts, State},
+    response::Response,
+};
 use bytes::Bytes;
 use chassis::http::ApiError;
-use domain::{Error, RequestContext, Result};
+use domain::{Error, RequestContext, Result, Wishes};
 use futures::{Stream, StreamExt};
-use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE, request::Parts};
 use orchestrator::{Dialect, Frame, ModelBody, ModelRequest, ModelResponse, Served};
-use std::{convert::Infallible, io, time::Instant};
+use std::{
+    convert::Infallible,
+    io,
+    time::{Duration, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 const MODEL: HeaderName = HeaderName::from_static("x-tandem-model");
@@ -49,17 +58,36 @@ pub(crate) async fn count_tokens(state: State<App>, call: Call) -> Result<Respon
     answer(&state, call, Dialect::CountTokens).await
 }
 
-/// What every call brings: who asks, what besides the answer they wish, and the request.
-pub(crate) type Call = (Extension<RequestContext>, HeaderMap, JsonBytes);
+/// What every call brings: who asks, what they said in headers, and the request.
+pub(crate) type Call = (Extension<RequestContext>, Said, JsonBytes);
+
+/// What the headers say. They are read in place: a copy of all of them for each request is not free.
+pub(crate) struct Said {
+    wishes: Wishes,
+    patience: Option<Duration>,
+    betas: Option<String>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Said {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let headers = &parts.headers;
+        let allowed = parts.extensions.get::<RequestContext>().map(|context| context.wishes).unwrap_or_default();
+        Ok(Self {
+            wishes: wishes::read(headers, allowed)?,
+            patience: wishes::timeout(headers)?,
+            betas: headers.get(BETAS).and_then(|value| value.to_str().ok()).map(str::to_owned),
+        })
+    }
+}
 
 async fn answer(app: &App, call: Call, dialect: Dialect) -> Result<Response, ApiError> {
-    let (Extension(context), headers, JsonBytes(body)) = call;
-    let mut request = ModelRequest::parse(dialect, body)?;
-    request.betas = headers.get(BETAS).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let patience = wishes::timeout(&headers)?.or((!request.head.stream).then_some(app.limits.request_timeout));
+    let (Extension(context), said, JsonBytes(body)) = call;
+    let request = ModelRequest { betas: said.betas, ..ModelRequest::parse(dialect, body)? };
+    let patience = said.patience.or((!request.head.stream).then_some(app.limits.request_timeout));
     let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
-    let wishes = wishes::read(&headers, context.wishes)?;
-    let context = RequestContext { deadline, wishes, ..context };
+    let context = RequestContext { deadline, wishes: said.wishes, ..context };
     let cut = app.gateway.drain.expired();
     let answer = cut.run_until_cancelled(app.gateway.backend.call(&context, request)).await;
     Ok(to_response(answer.unwrap_or_else(|| Err(draining()))?, cut, dialect))

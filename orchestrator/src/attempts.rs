@@ -132,7 +132,9 @@ impl<'a> Attempts<'a> {
             };
             let ended = match (patience.take(), order.first().cloned()) {
                 (Some(patience), Some(second)) => {
-                    let (ended, calls) = self.call_hedged(route, candidate, second, slot, patience).await;
+                    // Boxed, as what is rare: it would make the future of every request three times as large.
+                    let hedged = self.call_hedged(route, candidate, second, slot, patience);
+                    let (ended, calls) = Box::pin(hedged).await;
                     self.calls += calls;
                     order.drain(..usize::from(calls == 2));
                     ended
@@ -146,7 +148,9 @@ impl<'a> Attempts<'a> {
             }
         }
         match full {
-            Some(candidate) if self.calls < MAX_CALLS => self.wait_for(route, candidate, position, chain).await,
+            Some(candidate) if self.calls < MAX_CALLS => {
+                Box::pin(self.wait_for(route, candidate, position, chain)).await
+            }
             _ => Ok(None),
         }
     }
@@ -187,6 +191,9 @@ impl<'a> Attempts<'a> {
         candidates.retain(|candidate| {
             candidate.endpoint.breaker.closed_until(now).is_none() && !self.spent.contains(&key(candidate))
         });
+        if candidates.len() < 2 {
+            return candidates;
+        }
         let query = RouteQuery {
             prefix_hash: self.request.head.prefix_hash,
             tokens: self.expected.total() as f64,
