@@ -9,7 +9,8 @@ use crate::{
     limits::Limits,
     provider::Provider,
     reading::{Reading, Seen, read_whole},
-    speech::{Speech, Spoken},
+    speech::Speech,
+    spoken::Spoken,
     translate,
 };
 use bytes::{Bytes, BytesMut};
@@ -82,7 +83,8 @@ impl Exchange<'_> {
     }
 
     fn put(&self) -> Result<Spoken, Failure> {
-        self.speech.put(self.request, self.deployment, self.ctx).map_err(|error| Failure::new(Blame::Unfit, error))
+        Spoken::new(self.speech, self.request, self.deployment, self.ctx)
+            .map_err(|error| Failure::new(Blame::Unfit, error))
     }
 
     async fn to_http(&self, body: Bytes) -> Result<Request<Full<Bytes>>> {
@@ -153,7 +155,7 @@ impl Exchange<'_> {
         limits: Limits,
         spoken: &Spoken,
     ) -> Result<Answered, Failure> {
-        let mut reading = Reading::new(self.speech.grammar(self.request, spoken));
+        let mut reading = Reading::new(spoken.grammar(self.speech, self.request));
         let mut first = BytesMut::new();
         while !reading.seen.has_content && !reading.is_over() {
             match limits.within(limits.first_token(), next_data(&mut body)).await? {

@@ -3,7 +3,7 @@
 use crate::{
     Router,
     catalog::Catalog,
-    open::{parse, unreadable},
+    catalog_file::{parse, unreadable},
     settings::ModelsSettings,
 };
 use chassis::drain::Drain;

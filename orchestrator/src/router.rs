@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     credentials: Credentials,
     instruments: Arc<Instruments>,
     cache: Cache,
-    shadows: Shadows,
+    pub(crate) shadows: Shadows,
 }
 
 impl Router {

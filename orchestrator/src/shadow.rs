@@ -42,6 +42,12 @@ impl Shadows {
         });
         true
     }
+
+    /// Waits for the copies under way.
+    pub(crate) async fn ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
 }
 
 #[cfg(test)]
@@ -67,8 +73,7 @@ mod tests {
 
         let sent = (0..=MOST).filter(|_| shadows.send(answer())).count();
         release.send(true).unwrap();
-        shadows.tasks.close();
-        shadows.tasks.wait().await;
+        shadows.ended().await;
 
         assert_eq!(sent, MOST);
         assert!(shadows.send(answer()));

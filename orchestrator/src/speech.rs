@@ -1,20 +1,9 @@
-//! In which dialect a deployment is asked, and the body it gets: as the caller wrote it where it speaks the caller's dialect,
-//! translated where it does not.
+//! In which dialect a deployment is asked: the caller's own where it speaks that, else one it can be translated to.
 
 use crate::{
-    Dialect, ModelRequest,
-    catalog::{Api, Deployment, Engine, Provider, Publisher, Vertex, VertexApi},
-    reading::Grammar,
-    translate,
+    Dialect,
+    catalog::{Api, Deployment, Provider, Publisher, Vertex, VertexApi},
 };
-use bytes::Bytes;
-use domain::{Class, Error, RequestContext, Result};
-use serde_json::{Map, Value, json};
-use wire::head::{Edit, model_edit, splice};
-
-/// vLLM serves lower numbers first.
-const BATCH_PRIORITY: i64 = 10;
-const USAGE_PLEASE: &str = r#"{"include_usage":true}"#;
 
 /// How a request is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +16,6 @@ pub(crate) enum Speech {
     Messages,
     /// Translated to Gemini's own API.
     Gemini,
-}
-
-/// A request ready to be sent.
-#[derive(Debug)]
-pub(crate) struct Spoken {
-    pub(crate) body: Bytes,
-    /// What it means, if it had to be translated.
-    pub(crate) meaning: Option<translate::Meaning>,
 }
 
 impl Speech {
@@ -73,189 +54,15 @@ impl Speech {
             Self::Messages => Dialect::Messages,
         }
     }
-
-    /// The request as `deployment` gets it.
-    ///
-    /// # Errors
-    /// `InvalidRequest` for what the deployment's dialect has no words for.
-    pub(crate) fn put(self, request: &ModelRequest, deployment: &Deployment, ctx: &RequestContext) -> Result<Spoken> {
-        if self == Self::Same {
-            let body = splice(&request.body, edits(request, deployment, ctx));
-            let body = rewrite(body, deployment, request.dialect)?;
-            return Ok(Spoken { body, meaning: None });
-        }
-        let translated = translate::request(self, request, &deployment.upstream_model)?;
-        let body = serde_json::to_vec(&translated.body).map_err(Error::internal)?;
-        let spoken = if self == Self::Gemini { request.dialect } else { self.spoken(request.dialect) };
-        Ok(Spoken { body: rewrite(body.into(), deployment, spoken)?, meaning: translated.meaning })
-    }
-
-    /// How the stream that answers `spoken` is to be read for a caller who wrote `request`.
-    pub(crate) fn grammar(self, request: &ModelRequest, spoken: &Spoken) -> Grammar {
-        match (&spoken.meaning, request.dialect) {
-            (Some(meaning), dialect) => translate::stream(self, dialect, meaning),
-            (None, Dialect::Messages | Dialect::CountTokens) => Grammar::Messages,
-            (None, Dialect::Responses) => Grammar::Responses,
-            (None, _) => Grammar::Chunks { shows_usage: request.head.include_usage },
-        }
-    }
-}
-
-/// What is changed in a body that passes through.
-fn edits(request: &ModelRequest, deployment: &Deployment, ctx: &RequestContext) -> Vec<Edit> {
-    let head = &request.head;
-    let mut edits = vec![model_edit(head, &deployment.upstream_model)];
-    let mut first = String::new();
-    let counts_tokens = matches!(request.dialect, Dialect::Chat | Dialect::Completions);
-    if head.stream && counts_tokens && !head.include_usage {
-        match &head.stream_options_span {
-            Some(span) => edits.push((span.clone(), USAGE_PLEASE.into())),
-            None => first.push_str(&format!(r#""stream_options":{USAGE_PLEASE},"#)),
-        }
-    }
-    if deployment.engine == Engine::Vllm && deployment.priority_scheduling {
-        let priority = if ctx.class == Class::Batch { BATCH_PRIORITY } else { 0 };
-        match &head.priority_span {
-            Some(span) => edits.push((span.clone(), priority.to_string().into())),
-            None if priority != 0 => first.push_str(&format!(r#""priority":{priority},"#)),
-            None => {}
-        }
-    }
-    if !first.is_empty() {
-        edits.push((head.first_member..head.first_member, first.into()));
-    }
-    edits
-}
-
-/// The operator's changes, and what Vertex AI wants of Claude's requests.
-fn rewrite(body: Bytes, deployment: &Deployment, dialect: Dialect) -> Result<Bytes> {
-    let on_vertex = matches!(&deployment.provider, Provider::Vertex(Vertex { publisher: Publisher::Anthropic, .. }));
-    if deployment.rewrite.is_empty() && !on_vertex {
-        return Ok(body);
-    }
-    let mut fields: Map<String, Value> = serde_json::from_slice(&body).map_err(Error::internal)?;
-    for name in &deployment.rewrite.drop {
-        fields.shift_remove(name);
-    }
-    fields.extend(deployment.rewrite.add.clone());
-    if let Some(cap) = deployment.rewrite.max_tokens {
-        cap_tokens(&mut fields, cap, dialect);
-    }
-    if on_vertex {
-        if dialect != Dialect::CountTokens {
-            fields.shift_remove("model");
-        }
-        fields.insert("anthropic_version".into(), json!("vertex-2023-10-16"));
-    }
-    Ok(serde_json::to_vec(&fields).map_err(Error::internal)?.into())
-}
-
-fn cap_tokens(fields: &mut Map<String, Value>, cap: u64, dialect: Dialect) {
-    let names = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
-    let mut is_given = false;
-    for name in names {
-        if let Some(asked) = fields.get(name).and_then(Value::as_u64) {
-            is_given = true;
-            fields.insert(name.into(), asked.min(cap).into());
-        }
-    }
-    let name = match dialect {
-        Dialect::Responses => "max_output_tokens",
-        Dialect::Chat | Dialect::Completions | Dialect::Messages => "max_tokens",
-        Dialect::Embeddings | Dialect::CountTokens => return,
-    };
-    if !is_given {
-        fields.insert(name.into(), cap.into());
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Rewrite;
-    use domain::{RequestId, TenantId, Wishes};
-
-    fn context(class: Class) -> RequestContext {
-        let (request_id, tenant) = (RequestId::generate(), TenantId::generate());
-        RequestContext {
-            request_id,
-            tenant,
-            key: None,
-            class,
-            traceparent: None,
-            deadline: None,
-            wishes: Wishes::default(),
-        }
-    }
-
-    fn put(body: &str, deployment: &Deployment, class: Class) -> String {
-        let request = ModelRequest::parse(Dialect::Chat, Bytes::copy_from_slice(body.as_bytes())).unwrap();
-        let spoken = Speech::Same.put(&request, deployment, &context(class)).unwrap();
-        String::from_utf8(spoken.body.to_vec()).unwrap()
-    }
-
-    fn deployment() -> Deployment {
-        Deployment { upstream_model: "up".into(), ..Deployment::default() }
-    }
-
-    #[test]
-    fn a_stream_always_asks_for_usage() {
-        let cases = [
-            (
-                r#"{"model":"m","stream":true}"#,
-                r#"{"stream_options":{"include_usage":true},"model":"up","stream":true}"#,
-            ),
-            (
-                r#"{"model":"m","stream":true,"stream_options":{"include_usage":false}}"#,
-                r#"{"model":"up","stream":true,"stream_options":{"include_usage":true}}"#,
-            ),
-            (
-                r#"{"model":"m","stream":true,"stream_options":{"include_usage":true,"x":1}}"#,
-                r#"{"model":"up","stream":true,"stream_options":{"include_usage":true,"x":1}}"#,
-            ),
-            (r#"{"model":"m"}"#, r#"{"model":"up"}"#),
-        ];
-        for (body, expected) in cases {
-            assert_eq!(put(body, &deployment(), Class::Interactive), expected);
-        }
-    }
-
-    #[test]
-    fn a_scheduler_that_knows_priorities_is_told_the_class_and_nothing_else() {
-        let vllm = Deployment { engine: Engine::Vllm, priority_scheduling: true, ..deployment() };
-
-        assert_eq!(put(r#"{"model":"m"}"#, &vllm, Class::Batch), r#"{"priority":10,"model":"up"}"#);
-        assert_eq!(put(r#"{"model":"m"}"#, &vllm, Class::Interactive), r#"{"model":"up"}"#);
-        assert_eq!(put(r#"{"model":"m","priority":-9}"#, &vllm, Class::Batch), r#"{"model":"up","priority":10}"#);
-        assert_eq!(put(r#"{"model":"m"}"#, &deployment(), Class::Batch), r#"{"model":"up"}"#);
-    }
-
-    #[test]
-    fn the_operator_may_cap_add_and_drop() {
-        let rewrite = Rewrite {
-            max_tokens: Some(100),
-            add: Map::from_iter([("top_k".to_owned(), json!(5))]),
-            drop: vec!["seed".into()],
-        };
-        let capped = Deployment { rewrite, ..deployment() };
-
-        assert_eq!(
-            put(r#"{"model":"m","seed":1,"max_tokens":7,"vendor":true}"#, &capped, Class::Interactive),
-            r#"{"model":"up","max_tokens":7,"vendor":true,"top_k":5}"#
-        );
-        assert_eq!(
-            put(r#"{"model":"m"}"#, &capped, Class::Interactive),
-            r#"{"model":"up","top_k":5,"max_tokens":100}"#
-        );
-        assert_eq!(
-            put(r#"{"model":"m","max_completion_tokens":700}"#, &capped, Class::Interactive),
-            r#"{"model":"up","max_completion_tokens":100,"top_k":5}"#
-        );
-    }
 
     #[test]
     fn a_deployment_is_asked_in_the_callers_dialect_where_it_speaks_it() {
-        let speaks = |apis: &[Api]| Deployment { apis: apis.to_vec(), ..deployment() };
+        let speaks = |apis: &[Api]| Deployment { apis: apis.to_vec(), ..Deployment::default() };
         let cases = [
             (vec![Api::Chat], Dialect::Chat, Some(Speech::Same)),
             (vec![Api::Chat], Dialect::Responses, Some(Speech::Chat)),

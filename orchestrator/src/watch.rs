@@ -37,7 +37,7 @@ const ABREAST: usize = 64;
 /// How long an endpoint gets no work that said it is dead, or does not serve the model.
 const REST: Duration = Duration::from_secs(6);
 
-/// Watches the endpoints of `router` until `drain` begins.
+/// Watches the endpoints of `router` until `drain` begins, then waits for copies of requests that are under way.
 ///
 /// # Errors
 /// None: what can't be learned is not known, and the requests themselves find out.
@@ -48,11 +48,13 @@ pub async fn follow(router: Router, drain: Drain) -> Result<()> {
     let mut round = 0;
     loop {
         tokio::select! {
-            () = drain.begun() => return Ok(()),
+            () = drain.begun() => break,
             _ = ticks.tick() => look(&router, round, &endpoints).await,
         }
         round += 1;
     }
+    drain.expired().run_until_cancelled(router.shared.shadows.ended()).await;
+    Ok(())
 }
 
 async fn look(router: &Router, round: u64, gauge: &Gauge<u64>) {
