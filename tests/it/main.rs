@@ -7,4 +7,5 @@
 
 mod balance;
 mod kill;
+mod metrics;
 mod services;

@@ -43,6 +43,8 @@ pub struct Process {
     child: Child,
     /// Base URL of its API.
     pub url: String,
+    /// Base URL of its admin port.
+    admin: String,
 }
 
 /// The services topology, one process of each kind.
@@ -83,10 +85,12 @@ impl Site {
     pub async fn start(&self) -> Process {
         let address = free_address().await;
         let url = format!("http://{address}");
-        let process = self.spawn("tandem", &url, |command| {
-            command.args(["up", "--upstream", &self.upstream]).env("TANDEM__HTTP__BIND", address.to_string());
-            hurry(self.name_shared_state(command));
-        });
+        let process = self
+            .spawn("tandem", &url, |command| {
+                command.args(["up", "--upstream", &self.upstream]).env("TANDEM__HTTP__BIND", address.to_string());
+                hurry(self.name_shared_state(command));
+            })
+            .await;
         self.wait_until_it_serves(&process).await;
         process
     }
@@ -100,31 +104,39 @@ impl Site {
         std::fs::write(self.folder.path().join("models.toml"), catalog).expect("the catalog can be written");
         let (inside, outside) = (free_address().await, free_address().await);
         let internal = format!("http://{inside}");
-        let orchestrator = self.spawn("orchestrator", &internal, |command| {
-            command.env("TANDEM__HTTP__BIND", inside.to_string());
-        });
-        let gateway = self.spawn("gateway", &format!("http://{outside}"), |command| {
-            command.env("TANDEM__HTTP__BIND", outside.to_string());
-            self.name_shared_state(command).env("TANDEM__ORCHESTRATOR__URL", &internal);
-        });
-        let worker = self.spawn("worker", "", |command| {
-            hurry(self.name_shared_state(command)).env("TANDEM__ORCHESTRATOR__URL", &internal);
-        });
+        let orchestrator = self
+            .spawn("orchestrator", &internal, |command| {
+                command.env("TANDEM__HTTP__BIND", inside.to_string());
+            })
+            .await;
+        let gateway = self
+            .spawn("gateway", &format!("http://{outside}"), |command| {
+                command.env("TANDEM__HTTP__BIND", outside.to_string());
+                self.name_shared_state(command).env("TANDEM__ORCHESTRATOR__URL", &internal);
+            })
+            .await;
+        let worker = self
+            .spawn("worker", "", |command| {
+                hurry(self.name_shared_state(command)).env("TANDEM__ORCHESTRATOR__URL", &internal);
+            })
+            .await;
         self.wait_until_it_serves(&gateway).await;
         Services { orchestrator, gateway, worker }
     }
 
-    fn spawn(&self, binary: &str, url: &str, arrange: impl FnOnce(&mut Command)) -> Process {
+    async fn spawn(&self, binary: &str, url: &str, arrange: impl FnOnce(&mut Command)) -> Process {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(self.folder.path().join("log"))
             .expect("a log file");
         let mut command = Command::new(beside_the_tests(binary));
-        command.current_dir(self.folder.path()).env("TANDEM__ADMIN__BIND", "127.0.0.1:0");
+        let admin = free_address().await;
+        command.current_dir(self.folder.path()).env("TANDEM__ADMIN__BIND", admin.to_string());
         arrange(&mut command);
         let child = command.stdout(Stdio::null()).stderr(log).spawn();
-        Process { child: child.expect("it starts; `cargo build --bins` makes it"), url: url.to_owned() }
+        let child = child.expect("it starts; `cargo build --bins` makes it");
+        Process { child, url: url.to_owned(), admin: format!("http://{admin}") }
     }
 
     fn name_shared_state<'a>(&self, command: &'a mut Command) -> &'a mut Command {
@@ -142,6 +154,12 @@ impl Site {
         let request = self.http.post(format!("{}{path}", process.url)).bearer_auth(&self.key).json(body);
         let response = request.send().await.expect("an answer");
         (response.status().as_u16(), response.text().await.expect("a body"))
+    }
+
+    /// What the process measures, as Prometheus reads it.
+    pub async fn metrics(&self, process: &Process) -> String {
+        let page = self.http.get(format!("{}/metrics", process.admin)).send().await.expect("an answer");
+        page.text().await.expect("text")
     }
 
     /// What the processes logged.
