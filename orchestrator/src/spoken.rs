@@ -3,7 +3,7 @@
 
 use crate::{
     Dialect, ModelRequest,
-    catalog::{Deployment, Engine, Provider, Publisher, Vertex},
+    catalog::{Deployment, Engine, Provider, Publisher, Rewrite, Vertex},
     reading::Grammar,
     speech::Speech,
     translate,
@@ -36,15 +36,22 @@ impl Spoken {
         deployment: &Deployment,
         ctx: &RequestContext,
     ) -> Result<Self> {
-        if speech == Speech::Same {
+        let rewrite = &deployment.rewrite;
+        let (body, spoken, meaning) = if speech == Speech::Same {
             let body = splice(&request.body, edits(request, deployment, ctx));
-            let body = rewrite(body, deployment, request.dialect)?;
-            return Ok(Self { body, meaning: None });
-        }
-        let translated = translate::request(speech, request, &deployment.upstream_model)?;
-        let body = serde_json::to_vec(&translated.body).map_err(Error::internal)?;
-        let spoken = speech.spoken(request.dialect);
-        Ok(Self { body: rewrite(body.into(), deployment, spoken)?, meaning: translated.meaning })
+            (rewritten(body, rewrite, request.dialect)?, request.dialect, None)
+        } else {
+            // Before the translation: it would refuse what the operator wants left out, and knows where a limit belongs.
+            let body = rewritten(request.body.clone(), rewrite, request.dialect)?;
+            let request = ModelRequest { body, ..request.clone() };
+            let translated = translate::request(speech, &request, &deployment.upstream_model)?;
+            let body = serde_json::to_vec(&translated.body).map_err(Error::internal)?;
+            (body.into(), speech.spoken(request.dialect), translated.meaning)
+        };
+        let is_claude_on_vertex =
+            matches!(&deployment.provider, Provider::Vertex(Vertex { publisher: Publisher::Anthropic, .. }));
+        let body = if is_claude_on_vertex { for_vertex(&body, spoken)? } else { body };
+        Ok(Self { body, meaning })
     }
 
     /// How the stream that answers it is to be read for a caller who wrote `request`.
@@ -84,26 +91,29 @@ fn edits(request: &ModelRequest, deployment: &Deployment, ctx: &RequestContext) 
     edits
 }
 
-/// The operator's changes, and what Vertex AI wants of Claude's requests.
-fn rewrite(body: Bytes, deployment: &Deployment, dialect: Dialect) -> Result<Bytes> {
-    let on_vertex = matches!(&deployment.provider, Provider::Vertex(Vertex { publisher: Publisher::Anthropic, .. }));
-    if deployment.rewrite.is_empty() && !on_vertex {
+/// The operator's changes.
+fn rewritten(body: Bytes, rewrite: &Rewrite, dialect: Dialect) -> Result<Bytes> {
+    if rewrite.is_empty() {
         return Ok(body);
     }
     let mut fields: Map<String, Value> = serde_json::from_slice(&body).map_err(Error::internal)?;
-    for name in &deployment.rewrite.drop {
+    for name in &rewrite.drop {
         fields.shift_remove(name);
     }
-    fields.extend(deployment.rewrite.add.clone());
-    if let Some(cap) = deployment.rewrite.max_tokens {
+    fields.extend(rewrite.add.clone());
+    if let Some(cap) = rewrite.max_tokens {
         cap_tokens(&mut fields, cap, dialect);
     }
-    if on_vertex {
-        if dialect != Dialect::CountTokens {
-            fields.shift_remove("model");
-        }
-        fields.insert("anthropic_version".into(), json!("vertex-2023-10-16"));
+    Ok(serde_json::to_vec(&fields).map_err(Error::internal)?.into())
+}
+
+/// Claude's body as Vertex AI wants it: the model stands in the address, the version in the body.
+fn for_vertex(body: &Bytes, dialect: Dialect) -> Result<Bytes> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(Error::internal)?;
+    if dialect != Dialect::CountTokens {
+        fields.shift_remove("model");
     }
+    fields.insert("anthropic_version".into(), json!("vertex-2023-10-16"));
     Ok(serde_json::to_vec(&fields).map_err(Error::internal)?.into())
 }
 
@@ -129,7 +139,6 @@ fn cap_tokens(fields: &mut Map<String, Value>, cap: u64, dialect: Dialect) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Rewrite;
     use domain::{RequestId, TenantId, Wishes};
 
     fn context(class: Class) -> RequestContext {
@@ -208,5 +217,50 @@ mod tests {
             put(r#"{"model":"m","max_completion_tokens":700}"#, &capped, Class::Interactive),
             r#"{"model":"up","max_completion_tokens":100,"top_k":5}"#
         );
+    }
+
+    #[test]
+    fn what_the_operator_drops_is_not_refused_by_the_translation() {
+        let claude = |drop: &[&str]| Deployment {
+            apis: vec![crate::catalog::Api::Messages],
+            rewrite: Rewrite { drop: drop.iter().map(|name| (*name).to_owned()).collect(), ..Rewrite::default() },
+            ..deployment()
+        };
+        let body = Bytes::from_static(br#"{"model":"m","n":2,"messages":[{"role":"user","content":"Hi"}]}"#);
+        let request = ModelRequest::parse(Dialect::Chat, body).unwrap();
+        let put = |deployment| Spoken::new(Speech::Messages, &request, &deployment, &context(Class::Interactive));
+
+        assert_eq!(put(claude(&[])).unwrap_err().param(), Some("n"));
+        assert!(put(claude(&["n"])).is_ok());
+    }
+
+    #[test]
+    fn a_cap_reaches_the_limit_of_every_dialect() {
+        let rewrite = Rewrite { max_tokens: Some(100), ..Rewrite::default() };
+        let body = Bytes::from_static(br#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#);
+        let request = ModelRequest::parse(Dialect::Chat, body).unwrap();
+        let put = |speech| {
+            let deployment = Deployment { rewrite: rewrite.clone(), ..deployment() };
+            let spoken = Spoken::new(speech, &request, &deployment, &context(Class::Interactive)).unwrap();
+            serde_json::from_slice::<Value>(&spoken.body).unwrap()
+        };
+
+        assert_eq!(put(Speech::Messages)["max_tokens"], 100);
+        let gemini = put(Speech::Gemini);
+        assert_eq!(
+            (&gemini["generationConfig"]["maxOutputTokens"], &gemini["max_tokens"]),
+            (&json!(100), &Value::Null)
+        );
+    }
+
+    #[test]
+    fn claude_on_vertex_has_its_version_in_the_body_and_no_model() {
+        let body = Bytes::from_static(br#"{"model":"m","max_tokens":5}"#);
+
+        assert_eq!(
+            for_vertex(&body, Dialect::Messages).unwrap(),
+            &br#"{"max_tokens":5,"anthropic_version":"vertex-2023-10-16"}"#[..]
+        );
+        assert!(for_vertex(&body, Dialect::CountTokens).unwrap().starts_with(br#"{"model":"m""#));
     }
 }
