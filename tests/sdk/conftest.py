@@ -20,7 +20,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def start(folder, catalog=None):
+def start(folder, catalog=None, **variables):
     """A running `tandem up`, and the key that it has made."""
     if catalog:
         (folder / "models.toml").write_text(catalog)
@@ -30,7 +30,7 @@ def start(folder, catalog=None):
         "PROVIDER_KEY": "provider-key",
         "TANDEM__HTTP__BIND": f"127.0.0.1:{port}",
         "TANDEM__ADMIN__BIND": "127.0.0.1:0",
-    }
+    } | variables
     process = subprocess.Popen(
         [BINARY, "up"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=open(folder / "log", "w")
     )
@@ -57,7 +57,9 @@ def server(tmp_path_factory):
 def providers_site(tmp_path_factory):
     """Tandem in front of every provider."""
     provider = providers.start()
-    process, site = start(tmp_path_factory.mktemp("providers"), providers.catalog(provider.server_port))
+    metadata = f"127.0.0.1:{provider.server_port}"
+    catalog = providers.catalog(provider.server_port)
+    process, site = start(tmp_path_factory.mktemp("providers"), catalog, GCE_METADATA_HOST=metadata)
     yield site | {"provider": provider}
     process.terminate()
     assert process.wait(timeout=20) == 0

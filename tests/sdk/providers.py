@@ -124,6 +124,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.answer(404, "application/json", '{"detail":"Not Found"}')
 
+    def do_GET(self):
+        """Google's metadata server, as far as tokens need it."""
+        self.server.tokens_given += 1
+        token = {"access_token": "token-of-the-metadata-server", "expires_in": 3600, "token_type": "Bearer"}
+        self.answer(200, "application/json", json.dumps(token), {"metadata-flavor": "Google"})
+
     def openai(self, request):
         if request.get("stream"):
             self.answer(200, "text/event-stream", "".join(map(sse, openai_chunks(request))) + "data: [DONE]\n\n")
@@ -137,11 +143,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.answer(200, "application/json", json.dumps(anthropic_whole(request)))
 
-    def answer(self, status, content_type, text):
+    def answer(self, status, content_type, text, headers=None):
         body = text.encode()
         self.send_response(status)
         self.send_header("content-type", content_type)
         self.send_header("content-length", str(len(body)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
@@ -152,6 +160,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def start():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.heard = []
+    server.tokens_given = 0
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
@@ -166,9 +175,12 @@ def catalog(port):
         "gemini-openai": vertex + 'vertex_api = "openai"\n',
         "claude-vertex": vertex + 'publisher = "anthropic"\n',
     }
+    key = 'api_key_env = "PROVIDER_KEY"\n'
+    deployments = {name: text + key for name, text in deployments.items()}
+    deployments["gemini-adc"] = vertex
     price = "input_usd_per_million = 1\noutput_usd_per_million = 2\n"
     return "".join(
         f'[[model]]\nname = "{name}"\n[[model.deployment]]\nname = "{name}-1"\nupstream_model = "up"\n'
-        f'api_key_env = "PROVIDER_KEY"\n{text}{price}'
+        f"{text}{price}"
         for name, text in deployments.items()
     )

@@ -145,6 +145,16 @@ def test_the_providers_key_goes_to_the_provider_and_the_callers_does_not(provide
         assert key in ("Bearer provider-key", "provider-key"), path
 
 
+def test_googles_token_comes_from_the_metadata_server_and_is_kept(providers_site, openai_client):
+    provider = providers_site["provider"]
+    for _ in range(3):
+        assert openai_client.chat.completions.create(model="gemini-adc", messages=HELLO).choices[0].message.content == TEXT
+
+    keys = [headers.get("authorization") for _, headers, _ in provider.heard[-3:]]
+    assert keys == ["Bearer token-of-the-metadata-server"] * 3
+    assert provider.tokens_given == 1
+
+
 def test_what_a_provider_has_no_words_for_is_a_clear_400(openai_client):
     with pytest.raises(openai.BadRequestError) as refused:
         openai_client.chat.completions.create(model="anthropic", messages=HELLO, n=2)
