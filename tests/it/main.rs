@@ -5,7 +5,6 @@
     reason = "a test stops at the first surprise and says what it counted"
 )]
 
-mod balance;
 mod kill;
 mod metrics;
 mod services;
