@@ -11,7 +11,7 @@ use bytes::Bytes;
 use chassis::http::ApiError;
 use domain::{Error, RequestContext, Result, Wishes};
 use futures::{Stream, StreamExt};
-use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE, request::Parts};
+use http::{HeaderName, HeaderValue, request::Parts};
 use orchestrator::{Dialect, Frame, ModelBody, ModelRequest, ModelResponse, Served};
 use std::{
     convert::Infallible,
@@ -94,8 +94,7 @@ async fn answer(app: &App, call: Call, dialect: Dialect) -> Result<Response, Api
 }
 
 fn to_response(answer: ModelResponse, cut: CancellationToken, dialect: Dialect) -> Response {
-    let is_stream = is_event_stream(&answer.headers);
-    let body = if is_stream {
+    let body = if answer.is_event_stream() {
         Body::from_stream(events(answer.body, cut, dialect).map(Ok::<_, Infallible>))
     } else {
         Body::from_stream(whole(answer.body, cut))
@@ -127,11 +126,6 @@ fn last_comment(served: &Served) -> Bytes {
     let cost = served.cost.map(|cost| format!(" cost-usd={}", wishes::dollars(cost))).unwrap_or_default();
     let cache = if served.is_cached { " cache=hit" } else { "" };
     Bytes::from(format!(": tandem model={model} deployment={deployment} attempts={attempts}{cost}{cache}\n\n"))
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
 }
 
 /// An event stream, ended by a typed error when the process has to go before the model is done. Frames hold whole

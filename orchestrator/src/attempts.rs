@@ -39,10 +39,10 @@ const EXPECTED_OUTPUT: u64 = 256;
 
 /// One request's attempts.
 pub(crate) struct Attempts<'a> {
-    pub(crate) client: &'a UpstreamClient,
-    pub(crate) instruments: &'a Arc<Instruments>,
-    pub(crate) ctx: &'a RequestContext,
-    pub(crate) request: &'a ModelRequest,
+    client: &'a UpstreamClient,
+    instruments: &'a Arc<Instruments>,
+    ctx: &'a RequestContext,
+    request: &'a ModelRequest,
     begun: Instant,
     expected: Usage,
     calls: u32,

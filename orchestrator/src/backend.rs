@@ -5,7 +5,7 @@ use crate::{Dialect, ModelBody};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Error, Money, RequestContext, Result};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 
 /// A request as its caller wrote it, and what it says about itself.
@@ -46,6 +46,19 @@ pub struct ModelResponse {
     pub headers: HeaderMap,
     /// The bytes, and how it ended.
     pub body: ModelBody,
+}
+
+impl ModelResponse {
+    /// Whether the body is a stream of server-sent events.
+    #[must_use]
+    pub fn is_event_stream(&self) -> bool {
+        is_event_stream(&self.headers)
+    }
+}
+
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    value.trim_ascii_start().to_ascii_lowercase().starts_with(b"text/event-stream")
 }
 
 /// Who answered, and what it took.

@@ -40,8 +40,7 @@ pub(crate) async fn late(
 }
 
 fn is_events(response: &ModelResponse) -> bool {
-    let value = response.headers.get(http::header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    response.status == StatusCode::OK && value.to_ascii_lowercase().starts_with(b"text/event-stream")
+    response.status == StatusCode::OK && response.is_event_stream()
 }
 
 /// The frames of an answer that has not come yet. The first comment goes out at once.

@@ -3,6 +3,7 @@
 
 use crate::{
     Dialect, Frame, ModelBody, ModelRequest, Outcome,
+    backend::is_event_stream,
     catalog::{Deployment, Engine},
     client::UpstreamClient,
     failure::{Blame, Failure, Names, Refusal, UpstreamError, judge},
@@ -315,9 +316,4 @@ fn json_headers() -> HeaderMap {
 /// The headers of a stream that we write ourselves.
 pub(crate) fn event_headers() -> HeaderMap {
     HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"))])
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    value.len() >= 17 && value[..17].eq_ignore_ascii_case(b"text/event-stream")
 }

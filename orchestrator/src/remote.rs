@@ -2,6 +2,7 @@
 
 use crate::{
     Dialect, Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Progress,
+    backend::is_event_stream,
     catalog::Timeouts,
     client::UpstreamClient,
     failure::Failure,
@@ -90,8 +91,7 @@ fn to_response(head: AnswerHead, pieces: Pieces) -> Result<ModelResponse> {
         Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?))
     };
     let headers: HeaderMap = head.headers.iter().filter_map(header).collect();
-    let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let is_stream = content_type.starts_with(b"text/event-stream");
+    let is_stream = is_event_stream(&headers);
     let progress = pieces.progress.clone();
     let body = ModelBody::new(pieces.frames(is_stream)).with_progress(progress);
     Ok(ModelResponse {

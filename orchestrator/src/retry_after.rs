@@ -1,7 +1,8 @@
 //! When a provider says to come back, in every form that providers use.
 
+use chrono::Utc;
 use http::{HeaderMap, HeaderName, header::RETRY_AFTER};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// Numbers above this are points in time, not spans.
 const UNIX_TIME: f64 = 1e9;
@@ -37,7 +38,8 @@ fn reset(headers: &HeaderMap) -> Option<Duration> {
 /// Reads seconds (`7`, `1.5`), a Unix time, a Go duration (`6m0s`, `12ms`, `1.5s`) or an HTTP date.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
     if let Ok(number) = text.parse::<f64>() {
-        let seconds = if number > UNIX_TIME { (number - unix_now()).max(0.0) } else { number };
+        let seconds =
+            if number > UNIX_TIME { (number - Utc::now().timestamp_millis() as f64 / 1000.0).max(0.0) } else { number };
         return Duration::try_from_secs_f64(seconds).ok();
     }
     if let Ok(duration) = humantime::parse_duration(text) {
@@ -50,14 +52,11 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-fn unix_now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use std::time::UNIX_EPOCH;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs

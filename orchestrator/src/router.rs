@@ -16,7 +16,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use domain::{RequestContext, Result};
+use domain::{Class, RequestContext, Result};
 use std::sync::Arc;
 
 /// Routes requests by the model they name. Clones share everything.
@@ -98,7 +98,9 @@ impl Router {
         if request.dialect == Dialect::CountTokens || !Shadows::is_due(shadow.percent) {
             return;
         }
-        let (chain, ctx, request) = (vec![to.clone()], ctx.clone(), request.clone());
+        // Nobody waits for a copy, so it never takes a place before somebody who does.
+        let ctx = RequestContext { class: Class::Batch, ..ctx.clone() };
+        let (chain, request) = (vec![to.clone()], request.clone());
         let is_sent = self.shared.shadows.send(answer(self.shared.clone(), chain, ctx, request));
         self.shared.instruments.shadowed(&route.model.name, if is_sent { "sent" } else { "dropped" });
     }

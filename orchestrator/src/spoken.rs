@@ -43,8 +43,7 @@ impl Spoken {
         } else {
             // Before the translation: it would refuse what the operator wants left out, and knows where a limit belongs.
             let body = rewritten(request.body.clone(), rewrite, request.dialect)?;
-            let request = ModelRequest { body, ..request.clone() };
-            let translated = translate::request(speech, &request, &deployment.upstream_model)?;
+            let translated = translate::request(speech, request.dialect, &body, &deployment.upstream_model)?;
             let body = serde_json::to_vec(&translated.body).map_err(Error::internal)?;
             (body.into(), speech.spoken(request.dialect), translated.meaning)
         };

@@ -7,9 +7,9 @@ use crate::{
     speech::Speech,
 };
 use bytes::Bytes;
+use chrono::Utc;
 use domain::{Error, Result};
 use serde_json::Value;
-use std::time::{SystemTime, UNIX_EPOCH};
 use wire::{
     chat, gemini, messages,
     pivot::{Answer, Decode, Encode, Request, TranslateError},
@@ -35,13 +35,12 @@ pub(crate) struct Meaning {
 ///
 /// # Errors
 /// `InvalidRequest` with the parameter that is wrong, or that the provider has no words for.
-pub(crate) fn request(speech: Speech, request: &ModelRequest, model: &str) -> Result<Translated> {
-    if request.dialect == Dialect::Embeddings {
-        let (body, _) = gemini::embeddings::write_request(&request.body).map_err(invalid)?;
+pub(crate) fn request(speech: Speech, dialect: Dialect, body: &Bytes, model: &str) -> Result<Translated> {
+    if dialect == Dialect::Embeddings {
+        let (body, _) = gemini::embeddings::write_request(body).map_err(invalid)?;
         return Ok(Translated { body, meaning: None });
     }
-    let dialect = request.dialect;
-    let mut meaning = read(request).map_err(|error| invalid(in_callers_words(error, dialect)))?;
+    let mut meaning = read(dialect, body).map_err(|error| invalid(in_callers_words(error, dialect)))?;
     let read = &mut meaning.request;
     let asked = std::mem::replace(&mut read.model, model.to_owned());
     let shows_usage = std::mem::replace(&mut read.include_usage, read.stream);
@@ -56,11 +55,10 @@ pub(crate) fn request(speech: Speech, request: &ModelRequest, model: &str) -> Re
     Ok(Translated { body, meaning: Some(meaning) })
 }
 
-fn read(request: &ModelRequest) -> Result<Meaning, TranslateError> {
-    let body = &request.body;
-    Ok(match request.dialect {
+fn read(dialect: Dialect, body: &Bytes) -> Result<Meaning, TranslateError> {
+    Ok(match dialect {
         Dialect::Responses => {
-            let echo = Echo::read(body, unix_now())?;
+            let echo = Echo::read(body, Utc::now().timestamp())?;
             Meaning { request: responses::read_request(body)?, echo: Some(echo) }
         }
         Dialect::Messages | Dialect::CountTokens => Meaning { request: messages::read_request(body)?, echo: None },
@@ -92,11 +90,6 @@ const RESPONSES_NAMES: [(&str, &str); 6] = [
 ];
 const MESSAGES_NAMES: [(&str, &str); 3] =
     [("stop", "stop_sequences"), ("response_format", "output_config.format"), ("reasoning_effort", "thinking")];
-
-fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
 
 /// How a stream in the dialect of `speech` is read for a caller of `dialect` who asked for `meaning`.
 pub(crate) fn stream(speech: Speech, dialect: Dialect, meaning: &Meaning) -> Grammar {

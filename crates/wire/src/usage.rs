@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Number, Value};
 
-/// The counts of one `usage` object.
+/// The counts of one `usage` object. `input` includes `cached` and `cache_write`, `output` includes `reasoning`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "UsageObject")]
 pub struct WireUsage {

@@ -4,6 +4,7 @@ use super::{
     deployment::{self, Deployment},
     reader::Fields,
 };
+use chrono::Utc;
 use std::time::Duration;
 
 /// A model that callers can name.
@@ -108,7 +109,7 @@ pub(super) fn read(at: &str, table: toml::Table, mistakes: &mut Vec<String>) -> 
         name: fields.required_text("name"),
         aliases: fields.texts("aliases"),
         owned_by: fields.text("owned_by").unwrap_or(defaults.owned_by),
-        created: unix_now(),
+        created: Utc::now().timestamp(),
         max_model_len: fields.count("max_model_len"),
         policy: fields.choice("policy", &POLICIES).unwrap_or_default(),
         fallbacks: fields.texts("fallbacks"),
@@ -140,9 +141,4 @@ fn shadow(fields: &mut Fields<'_>) -> Option<Shadow> {
         }
         (None, None) => None,
     }
-}
-
-fn unix_now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -177,6 +177,7 @@ fn scalar(text: &str) -> Option<Value> {
 }
 
 fn path_of(name: &str) -> Vec<String> {
+    // Without the prefix, `TANDEM`, which is no part of the path.
     name.to_lowercase().split("__").skip(1).map(str::to_owned).collect()
 }
 

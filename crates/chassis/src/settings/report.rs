@@ -69,6 +69,7 @@ impl Problem {
     /// The value of a key that does not exist is not shown: it may be a secret behind a misspelt name.
     pub(super) fn unknown_key(key: String, source: Source, known: &[String], message: &str) -> Self {
         let listed: Vec<String> = match message.split_once("expected ") {
+            // Between backticks stand the names, so every second piece, from the second on.
             Some((_, list)) => list.split('`').skip(1).step_by(2).map(str::to_owned).collect(),
             None => known.to_vec(),
         };
