@@ -8,7 +8,8 @@ use axum::{
     response::Response,
 };
 use chassis::{http::ApiError, trace::TraceContext};
-use domain::{Class, Error, Kind, RequestContext, RequestId, Result, Wishes};
+use chrono::Utc;
+use domain::{Caller, Class, Error, Kind, RequestContext, RequestId, Result, Scope, Wishes};
 use http::{Extensions, HeaderMap, HeaderName, header::AUTHORIZATION};
 use sha2::{Digest, Sha256};
 use std::{
@@ -22,7 +23,14 @@ use tokio::sync::Mutex;
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 type Digested = [u8; 32];
-type Snapshot = HashMap<Digested, Arc<KeyRecord>>;
+type Snapshot = HashMap<Digested, Known>;
+
+/// A key that works.
+#[derive(Clone)]
+struct Known {
+    caller: Arc<Caller>,
+    expires_at_ms: Option<i64>,
+}
 
 /// The active keys, as of the last reading.
 pub(crate) struct Keys {
@@ -46,7 +54,7 @@ impl Keys {
 
     /// The key with this secret. One that is not in the snapshot may be new, so it is looked for once more; such
     /// looks are shared by everyone who waits and spaced apart, so that guessing keys does not load the database.
-    async fn find(&self, secret: &str) -> Result<Option<Arc<KeyRecord>>> {
+    async fn find(&self, secret: &str) -> Result<Option<Arc<Caller>>> {
         let digest = Sha256::digest(secret.as_bytes()).into();
         if let Some(key) = self.known(&digest) {
             return Ok(Some(key));
@@ -55,8 +63,11 @@ impl Keys {
         Ok(self.known(&digest))
     }
 
-    fn known(&self, digest: &Digested) -> Option<Arc<KeyRecord>> {
-        self.snapshot.load().get(digest).cloned()
+    fn known(&self, digest: &Digested) -> Option<Arc<Caller>> {
+        let snapshot = self.snapshot.load();
+        let known = snapshot.get(digest)?;
+        let works = known.expires_at_ms.is_none_or(|end| Utc::now().timestamp_millis() < end);
+        works.then(|| known.caller.clone())
     }
 
     async fn refresh_after(&self, missed_at: Instant) -> Result<()> {
@@ -73,27 +84,33 @@ impl Keys {
     async fn read(&self, read_at: &mut Option<Instant>) -> Result<()> {
         let begun = Instant::now();
         let keys = self.store.active_keys().await?;
-        let snapshot = keys.into_iter().map(|key| (key.secret_sha256, Arc::new(key))).collect();
+        let snapshot = keys.into_iter().map(|key| (key.secret_sha256, to_known(key))).collect();
         self.snapshot.store(Arc::new(snapshot));
         *read_at = Some(begun);
         Ok(())
     }
 }
 
-/// Lets a request with an active key through, with its [`RequestContext`] attached.
+fn to_known(key: KeyRecord) -> Known {
+    let KeyRecord { id, tenant, scopes, models, expires_at_ms, secret_sha256: _ } = key;
+    Known { caller: Arc::new(Caller { tenant, key: Some(id), principal: None, scopes, models }), expires_at_ms }
+}
+
+/// Lets a request with an active key through, with its [`Caller`] and [`RequestContext`] attached.
 pub(crate) async fn require_key(
     State(app): State<App>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let secret = secret(request.headers())?;
-    let key = app.gateway.keys.find(secret).await.map_err(|error| {
+    let caller = app.gateway.keys.find(secret).await.map_err(|error| {
         Error::unavailable("Your API key can't be checked right now; try again shortly.").with_source(error)
     })?;
-    let key = key.ok_or_else(|| {
+    let caller = caller.ok_or_else(|| {
         refused("Incorrect API key provided. It does not exist or was revoked; an operator can make a new one.")
     })?;
-    let context = context(request.extensions(), &key);
+    let context = context(request.extensions(), &caller);
+    request.extensions_mut().insert(caller);
     request.extensions_mut().insert(context);
     Ok(next.run(request).await)
 }
@@ -129,16 +146,16 @@ fn refused(message: &str) -> Error {
     Error::new(Kind::Unauthenticated, message).with_code("invalid_api_key")
 }
 
-fn context(extensions: &Extensions, key: &KeyRecord) -> RequestContext {
+fn context(extensions: &Extensions, caller: &Caller) -> RequestContext {
     RequestContext {
         request_id: extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::generate),
-        tenant: key.tenant.clone(),
-        key: Some(key.id.clone()),
+        tenant: caller.tenant.clone(),
+        key: caller.key.clone(),
         class: Class::Interactive,
         traceparent: extensions.get::<TraceContext>().map(TraceContext::traceparent),
         deadline: None,
         // What the key allows; what is wished stands in the request.
-        wishes: Wishes { explain: key.admin, ..Wishes::default() },
+        wishes: Wishes { explain: caller.scopes.contains(Scope::Admin), ..Wishes::default() },
     }
 }
 

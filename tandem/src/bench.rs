@@ -206,7 +206,7 @@ async fn first_key(settings: &Settings) -> anyhow::Result<String> {
     let store = settings.data.open().await?;
     store.migrate().await?;
     let tenant = store.ensure_tenant("bench").await?;
-    let (_, secret) = store.create_key(&tenant.id, "bench", false).await?;
+    let (_, secret) = store.create_key(&tenant.id, &store::NewKey::named("bench", domain::Scopes::USER)).await?;
     Ok(secret)
 }
 

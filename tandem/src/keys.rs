@@ -5,7 +5,8 @@ use crate::{
     settings::Settings,
 };
 use anyhow::ensure;
-use domain::KeyId;
+use domain::{KeyId, Scopes};
+use store::NewKey;
 
 pub(crate) async fn run(settings: &Settings, args: KeysArgs) -> anyhow::Result<()> {
     let store = settings.data.open().await?;
@@ -13,7 +14,8 @@ pub(crate) async fn run(settings: &Settings, args: KeysArgs) -> anyhow::Result<(
     match args.action {
         KeysAction::Create { name, tenant, admin } => {
             let tenant = store.ensure_tenant(&tenant).await?;
-            let (key, secret) = store.create_key(&tenant.id, &name, admin).await?;
+            let scopes = if admin { Scopes::ADMIN } else { Scopes::USER };
+            let (key, secret) = store.create_key(&tenant.id, &NewKey::named(&name, scopes)).await?;
             println!("{}\n{secret}\nThis secret is not stored and can't be shown again.", key.id);
         }
         KeysAction::List => {

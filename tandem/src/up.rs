@@ -6,11 +6,12 @@ pub(crate) mod models;
 
 use crate::{cli::UpArgs, settings::Settings};
 use chassis::process::Process;
+use domain::Scopes;
 use gateway::Gateway;
 use orchestrator::ModelBackend;
 use queue::{Doorbell, Embedded};
 use std::sync::Arc;
-use store::{Blobs, Store};
+use store::{Blobs, NewKey, Store};
 use tokio::net::TcpListener;
 use worker::Worker;
 
@@ -69,6 +70,6 @@ async fn first_key(store: &Store) -> anyhow::Result<Option<String>> {
         return Ok(None);
     }
     let tenant = store.ensure_tenant("default").await?;
-    let (_, secret) = store.create_key(&tenant.id, "first admin key", true).await?;
+    let (_, secret) = store.create_key(&tenant.id, &NewKey::named("first admin key", Scopes::ADMIN)).await?;
     Ok(Some(secret))
 }

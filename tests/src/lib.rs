@@ -68,7 +68,8 @@ impl Site {
         let store = Store::open(&database_url).await.expect("the database opens");
         store.migrate().await.expect("the database migrates");
         let tenant = store.ensure_tenant("acme").await.expect("a tenant");
-        let (_, key) = store.create_key(&tenant.id, "test", false).await.expect("a key");
+        let (_, key) =
+            store.create_key(&tenant.id, &store::NewKey::named("test", domain::Scopes::USER)).await.expect("a key");
 
         let settings = SimulatorSettings { decode_tokens_per_sec: tokens_per_sec, ..SimulatorSettings::default() };
         let simulator = Simulator::new(settings);

@@ -67,6 +67,23 @@ id!(
     WorkerId, "worker_"
 );
 
+id!(
+    /// A limit.
+    LimitId, "limit_"
+);
+id!(
+    /// A record in the ledger.
+    UsageId, "use_"
+);
+id!(
+    /// A record of a change.
+    AuditId, "audit_"
+);
+id!(
+    /// One gateway process. Made anew at each start, like a worker's.
+    ReplicaId, "replica_"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use crate::{
     Store,
     row::{Columns, db},
 };
-use domain::{Error, KeyId, Result, TenantId};
+use domain::{Error, KeyId, ModelAccess, Result, Scopes, TenantId};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
@@ -27,12 +27,54 @@ pub struct ApiKey {
     pub tenant: TenantId,
     /// What a person called it.
     pub name: String,
-    /// Whether it opens the admin API.
-    pub admin: bool,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Which models it may ask.
+    pub models: ModelAccess,
+    /// What its operators want to remember.
+    pub note: String,
+    /// The beginning of its secret.
+    pub hint: String,
     /// Milliseconds.
     pub created_at_ms: i64,
+    /// Milliseconds; it works until then.
+    pub expires_at_ms: Option<i64>,
+    /// Milliseconds; written now and then.
+    pub last_used_at_ms: Option<i64>,
     /// Milliseconds; `None` while it works.
     pub revoked_at_ms: Option<i64>,
+}
+
+/// What a key is to be.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// What a person calls it.
+    pub name: String,
+    /// The word in its secret that tells where it is used, as `live`.
+    pub environment: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Which models it may ask.
+    pub models: ModelAccess,
+    /// What its operators want to remember.
+    pub note: String,
+    /// Milliseconds; it works until then.
+    pub expires_at_ms: Option<i64>,
+}
+
+impl NewKey {
+    /// A key without end for every model.
+    #[must_use]
+    pub fn named(name: &str, scopes: Scopes) -> Self {
+        Self {
+            name: name.to_owned(),
+            environment: "live".to_owned(),
+            scopes,
+            models: ModelAccess::All,
+            note: String::new(),
+            expires_at_ms: None,
+        }
+    }
 }
 
 /// A key as the gateway checks it.
@@ -42,8 +84,12 @@ pub struct KeyRecord {
     pub id: KeyId,
     /// Whose it is.
     pub tenant: TenantId,
-    /// Whether it opens the admin API.
-    pub admin: bool,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Which models it may ask.
+    pub models: ModelAccess,
+    /// Milliseconds; it works until then.
+    pub expires_at_ms: Option<i64>,
     /// SHA-256 of the secret's text.
     pub secret_sha256: [u8; 32],
 }
@@ -77,19 +123,21 @@ impl Store {
     }
 
     /// A new key and its secret, which can't be read again.
-    pub async fn create_key(&self, tenant: &TenantId, name: &str, admin: bool) -> Result<(ApiKey, String)> {
-        let mut random = [0u8; 32];
-        rand::rng().fill_bytes(&mut random);
-        let secret = format!("tdm_{}", hex::encode(random));
+    pub async fn create_key(&self, tenant: &TenantId, new: &NewKey) -> Result<(ApiKey, String)> {
+        let secret = new_secret(&new.environment);
         let row = self
             .sql(
-                "INSERT INTO keys (id, tenant_id, name, admin, secret_sha256, created_at_ms) \
-                 VALUES ($1, $2, $3, $4, $5, now_ms()) RETURNING *",
+                "INSERT INTO keys (id, tenant_id, name, scopes, models, note, hint, expires_at_ms, secret_sha256, \
+                 created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now_ms()) RETURNING *",
             )
             .bind(KeyId::generate().as_str())
             .bind(tenant.as_str())
-            .bind(name)
-            .bind(i64::from(admin))
+            .bind(new.name.as_str())
+            .bind(new.scopes.to_string())
+            .bind(models_json(&new.models)?)
+            .bind(new.note.as_str())
+            .bind(hint(&secret))
+            .bind(new.expires_at_ms)
             .bind(Sha256::digest(&secret).to_vec())
             .fetch_one(self.writer())
             .await
@@ -116,13 +164,48 @@ impl Store {
     }
 }
 
+/// 256 random bits, behind what they are and where they are used.
+fn new_secret(environment: &str) -> String {
+    let mut random = [0u8; 32];
+    rand::rng().fill_bytes(&mut random);
+    format!("tdm_{environment}_{}", hex::encode(random))
+}
+
+/// Enough of a secret to recognise it, too little to guess it.
+fn hint(secret: &str) -> String {
+    let random = secret.rfind('_').map_or(0, |at| at + 1);
+    format!("{}…", &secret[..(random + 4).min(secret.len())])
+}
+
+fn models_json(models: &ModelAccess) -> Result<Option<String>> {
+    match models {
+        ModelAccess::All => Ok(None),
+        only @ ModelAccess::Only(_) => serde_json::to_string(only).map(Some).map_err(Error::internal),
+    }
+}
+
+fn models(columns: &Columns<'_>) -> Result<ModelAccess> {
+    let json = columns.opt_text("models")?;
+    json.map_or(Ok(ModelAccess::All), |json| serde_json::from_str(&json).map_err(Error::internal))
+}
+
+fn scopes(columns: &Columns<'_>) -> Result<Scopes> {
+    let text = columns.text("scopes")?;
+    Scopes::parse(&text).map_err(|word| Error::internal(format!("a key has the unknown scope {word:?}")))
+}
+
 fn api_key(row: &AnyRow) -> Result<ApiKey> {
     let columns = Columns(row);
     Ok(ApiKey {
         id: KeyId::from_string(columns.text("id")?),
         tenant: TenantId::from_string(columns.text("tenant_id")?),
         name: columns.text("name")?,
-        admin: columns.int("admin")? != 0,
+        scopes: scopes(&columns)?,
+        models: models(&columns)?,
+        note: columns.text("note")?,
+        hint: columns.text("hint")?,
+        expires_at_ms: columns.opt_int("expires_at_ms")?,
+        last_used_at_ms: columns.opt_int("last_used_at_ms")?,
         created_at_ms: columns.int("created_at_ms")?,
         revoked_at_ms: columns.opt_int("revoked_at_ms")?,
     })
@@ -134,7 +217,9 @@ fn key_record(row: &AnyRow) -> Result<KeyRecord> {
     Ok(KeyRecord {
         id: KeyId::from_string(columns.text("id")?),
         tenant: TenantId::from_string(columns.text("tenant_id")?),
-        admin: columns.int("admin")? != 0,
+        scopes: scopes(&columns)?,
+        models: models(&columns)?,
+        expires_at_ms: columns.opt_int("expires_at_ms")?,
         secret_sha256: secret_sha256.try_into().map_err(|_| Error::internal("a key's hash is not 32 bytes long"))?,
     })
 }

@@ -21,7 +21,7 @@ struct Step {
     sqlite: &'static str,
 }
 
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     Step {
         number: 1,
         name: "create_tables",
@@ -39,6 +39,12 @@ const STEPS: [Step; 3] = [
         name: "add_batch_cleared",
         postgres: include_str!("../../../migrations/postgres/0003_add_batch_cleared.sql"),
         sqlite: include_str!("../../../migrations/sqlite/0003_add_batch_cleared.sql"),
+    },
+    Step {
+        number: 4,
+        name: "add_identity_limits_ledger",
+        postgres: include_str!("../../../migrations/postgres/0004_add_identity_limits_ledger.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0004_add_identity_limits_ledger.sql"),
     },
 ];
 

@@ -6,13 +6,14 @@ use axum::{
     body::{Body, Bytes},
 };
 use chassis::{drain::Drain, http::HttpSettings};
+use domain::Scopes;
 use gateway::{Gateway, GatewaySettings};
 use http::{HeaderMap, Request, StatusCode, request::Builder};
 use http_body_util::BodyExt;
 use queue::{Doorbell, Embedded};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
-use store::{Blobs, KeyRecord, Store};
+use store::{Blobs, KeyRecord, NewKey, Store};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -161,7 +162,7 @@ pub(crate) fn as_key(key: &str, method: &str, path: &str) -> Builder {
 /// Makes a key; the id is found by its being the newest of its tenant.
 pub(crate) async fn new_key(store: &Store, tenant: &str) -> (domain::KeyId, String) {
     let tenant = store.ensure_tenant(tenant).await.unwrap();
-    let (key, secret) = store.create_key(&tenant.id, "test", false).await.unwrap();
+    let (key, secret) = store.create_key(&tenant.id, &NewKey::named("test", Scopes::USER)).await.unwrap();
     let known: Vec<KeyRecord> = store.active_keys().await.unwrap();
     assert!(known.iter().any(|record| record.id == key.id));
     (key.id, secret)

@@ -107,7 +107,8 @@ async fn an_operators_key_may_ask_how_the_route_was_chosen() {
     let script = Script::default();
     let app = TestApp::with(script.clone()).await;
     let tenant = app.store.ensure_tenant("acme").await.unwrap();
-    let (_, operator) = app.store.create_key(&tenant.id, "operator", true).await.unwrap();
+    let (_, operator) =
+        app.store.create_key(&tenant.id, &store::NewKey::named("operator", domain::Scopes::ADMIN)).await.unwrap();
 
     let request = as_key(&operator, "POST", "/v1/chat/completions").header("content-type", "application/json");
     let request = request.header("x-tandem-explain", "1").body(Body::from(r#"{"model":"m"}"#)).unwrap();

@@ -128,7 +128,8 @@ async fn start_tandem(folder: &Path, simulators: &[(Arc<Simulator>, String)]) ->
     let store = Store::open(&database).await.expect("the database opens");
     store.migrate().await.expect("the database migrates");
     let tenant = store.ensure_tenant("acme").await.expect("a tenant");
-    let (_, key) = store.create_key(&tenant.id, "soak", false).await.expect("a key");
+    let (_, key) =
+        store.create_key(&tenant.id, &store::NewKey::named("soak", domain::Scopes::USER)).await.expect("a key");
     let (api, admin) = (free_address().await, free_address().await);
     let binary = std::env::current_exe().expect("the path of this program").with_file_name("tandem");
     let log = std::fs::File::create(folder.join("log")).expect("a log file");

@@ -1,10 +1,10 @@
 //! Migrations, keys and files.
 
 use crate::database::{Db, new_file, on_both};
-use domain::{FileId, Kind, TenantId};
+use domain::{FileId, Kind, Scopes, TenantId};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, time::Duration};
-use store::Store;
+use store::{NewKey, Store};
 
 on_both!(
     ten_concurrent_migrations_are_safe_and_only_one_takes_the_steps,
@@ -32,8 +32,23 @@ async fn a_postgres_that_accepts_no_writes_is_not_used() {
 }
 
 async fn ten_concurrent_migrations_are_safe_and_only_one_takes_the_steps(db: Db) {
-    db.execute("DROP TABLE segments").await;
-    for table in ["shards", "batches", "files", "keys", "tenants", "bells", "migrations"] {
+    for table in [
+        "limit_uses",
+        "limit_leases",
+        "limits",
+        "usage_outbox",
+        "usage_records",
+        "audit_records",
+        "idempotency_records",
+        "segments",
+        "shards",
+        "batches",
+        "files",
+        "keys",
+        "tenants",
+        "bells",
+        "migrations",
+    ] {
         db.execute(&format!("DROP TABLE {table}")).await;
     }
     assert!(db.store.migration_status().await.unwrap().iter().all(|migration| migration.applied_at.is_none()));
@@ -58,12 +73,12 @@ async fn ten_concurrent_migrations_are_safe_and_only_one_takes_the_steps(db: Db)
 async fn a_secret_is_stored_as_its_hash_and_works_until_revoked(db: Db) {
     let tenant = db.tenant().await;
 
-    let (key, secret) = db.store.create_key(&tenant, "ci", true).await.unwrap();
+    let (key, secret) = db.store.create_key(&tenant, &NewKey::named("ci", Scopes::ADMIN)).await.unwrap();
 
-    assert!(secret.starts_with("tdm_"));
+    assert!(secret.starts_with("tdm_live_"));
     let active = db.store.active_keys().await.unwrap();
     assert_eq!(active.len(), 1);
-    assert_eq!((&active[0].id, active[0].admin), (&key.id, true));
+    assert_eq!((&active[0].id, active[0].scopes), (&key.id, Scopes::ADMIN));
     assert_eq!(active[0].secret_sha256[..], Sha256::digest(&secret)[..]);
     assert!(db.store.revoke_key(&key.id).await.unwrap());
     assert!(!db.store.revoke_key(&key.id).await.unwrap());
