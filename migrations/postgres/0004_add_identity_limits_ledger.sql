@@ -51,6 +51,8 @@ CREATE TABLE limit_leases (
     limit_id      TEXT   NOT NULL REFERENCES limits (id) ON DELETE CASCADE,
     replica       TEXT   NOT NULL,
     amount        BIGINT NOT NULL,
+    -- The replica's last report that was taken in; a report that comes twice counts once.
+    seq           BIGINT NOT NULL,
     expires_at_ms BIGINT NOT NULL,
     PRIMARY KEY (limit_id, replica)
 );

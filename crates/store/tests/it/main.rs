@@ -7,6 +7,7 @@ mod blobs;
 mod database;
 mod ingest;
 mod leases;
+mod limits;
 mod segments;
 mod sweep;
 mod tenancy;
