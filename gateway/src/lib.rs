@@ -10,6 +10,7 @@ mod extract;
 mod files;
 mod home;
 mod inference;
+mod limits;
 mod models;
 mod paging;
 mod settings;
@@ -18,4 +19,5 @@ mod wishes;
 mod words;
 
 pub use app::Gateway;
+pub use limits::{LimitsSettings, WhenDown};
 pub use settings::GatewaySettings;

@@ -14,6 +14,7 @@ mod ingest;
 mod keys;
 mod leases;
 mod limit_leases;
+mod limits;
 mod line;
 mod migrate;
 mod outcome;

@@ -1,0 +1,148 @@
+//! How much somebody may use, decided from memory and exact across replicas. A request is admitted against leases, slices of
+//! limits that this replica took from the database before it needed them; `exchange.rs` keeps them fresh.
+
+mod account;
+mod exchange;
+mod instruments;
+mod meter;
+mod refusal;
+mod settings;
+
+pub(crate) use account::{Account, Ask, Spent};
+pub(crate) use refusal::Rates;
+pub use settings::{LimitsSettings, WhenDown};
+
+use account::{Admitted, Decision, SharedAccount};
+use arc_swap::ArcSwap;
+use domain::{Error, ReplicaId, Result, TenantId};
+use instruments::Instruments;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+use store::Store;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+
+/// The limits of every tenant, as this replica knows them.
+pub(crate) struct Limits {
+    settings: LimitsSettings,
+    store: Store,
+    replica: ReplicaId,
+    accounts: ArcSwap<HashMap<TenantId, SharedAccount>>,
+    nudged: Notify,
+    is_down: AtomicBool,
+    /// Requests that are not settled yet.
+    running: Arc<AtomicUsize>,
+    instruments: Instruments,
+}
+
+/// A request that was admitted. Holds what it reserved until it is settled or dropped, which counts as nothing used.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    held: Option<(SharedAccount, Admitted)>,
+    rates: Rates,
+    running: Arc<AtomicUsize>,
+}
+
+/// Why a request is not admitted, and what the headers say of it.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) error: Error,
+    pub(crate) rates: Rates,
+}
+
+impl Limits {
+    pub(crate) fn new(settings: LimitsSettings, store: Store) -> Self {
+        Self {
+            settings,
+            store,
+            replica: ReplicaId::generate(),
+            accounts: ArcSwap::default(),
+            nudged: Notify::new(),
+            is_down: AtomicBool::new(false),
+            running: Arc::default(),
+            instruments: Instruments::new(),
+        }
+    }
+
+    /// Charges every limit that binds `ask`, or none. Waits for the database only when this replica holds too little.
+    ///
+    /// # Errors
+    /// 429 when a limit is reached, with the time until it is not; 503 when that can't be known.
+    pub(crate) async fn admit(&self, tenant: &TenantId, ask: &Ask<'_>) -> Result<Ticket, Refusal> {
+        let Some(account) = self.accounts.load().get(tenant).cloned() else { return Ok(self.ticket(None)) };
+        let until = Instant::now() + self.settings.wait();
+        let is_open = self.settings.when_store_is_down == WhenDown::Admit;
+        loop {
+            // Before the decision, so that an answer that comes in between is not missed.
+            let mut answered = std::pin::pin!(account.answered.notified());
+            answered.as_mut().enable();
+            let is_down = self.is_down.load(Ordering::Relaxed);
+            match account.admit(ask, is_open && is_down, Instant::now()) {
+                Decision::Admitted(admitted) => {
+                    if admitted.is_low {
+                        self.nudged.notify_one();
+                    }
+                    return Ok(self.ticket(Some((account.clone(), admitted))));
+                }
+                Decision::Refused(refused) => {
+                    self.instruments.refused(&refused.limit);
+                    let rates = Rates { requests: refused.requests, tokens: refused.tokens };
+                    return Err(Refusal { error: refusal::error(&refused), rates });
+                }
+                Decision::Ask { is_lapsed: true } if is_down => return Err(self.unknown()),
+                Decision::Ask { .. } => {}
+            }
+            self.nudged.notify_one();
+            if timeout_at(until, answered).await.is_err() {
+                return Err(self.unknown());
+            }
+        }
+    }
+
+    fn unknown(&self) -> Refusal {
+        self.instruments.unknown();
+        let message = "Your limits can't be checked right now; try again shortly.";
+        Refusal { error: Error::unavailable(message).with_code("limits_unavailable"), rates: Rates::default() }
+    }
+
+    fn ticket(&self, held: Option<(SharedAccount, Admitted)>) -> Ticket {
+        let rates = held.as_ref().map_or_else(Rates::default, |(_, admitted)| Rates {
+            requests: admitted.requests,
+            tokens: admitted.tokens,
+        });
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Ticket { held, rates, running: self.running.clone() }
+    }
+}
+
+impl Ticket {
+    /// What the headers of the answer say.
+    pub(crate) fn rates(&self) -> Rates {
+        self.rates
+    }
+
+    /// Gives back what was reserved and books what was used.
+    pub(crate) fn settle(mut self, spent: Spent) {
+        self.close(spent);
+    }
+
+    fn close(&mut self, spent: Spent) {
+        if let Some((account, admitted)) = self.held.take() {
+            account.settle(&admitted.charges, spent, Instant::now());
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.close(Spent { tokens: 0, cost: Some(0) });
+        self.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}

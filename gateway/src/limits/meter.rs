@@ -1,0 +1,304 @@
+//! One limit on this replica: what it may still admit from memory, what it has to report, and what it would like. Pure: time
+//! comes in, nothing waits. `balance` is what may be admitted, `reserved` what runs, `used` what is booked with the next report.
+
+use domain::{Limit, LimitKind};
+use std::{collections::VecDeque, time::Duration};
+use store::{LeaseGrant, LeaseReport};
+use tokio::time::Instant;
+
+/// A use counts against a limit by the minute for so long.
+const WINDOW: Duration = Duration::from_secs(60);
+/// How much of its recent use a replica likes to hold.
+const HORIZON: Duration = Duration::from_secs(1);
+/// A shorter time says nothing of the rate of use.
+const SHORTEST_LOOK: Duration = Duration::from_millis(50);
+/// How long the store's word that nothing is left is taken for true.
+const WORD_HOLDS: Duration = Duration::from_millis(500);
+/// The part of a limit, in percent, that a replica may hold without using it.
+const IDLE_PERCENT: i64 = 1;
+/// For how long.
+const IDLE_HOLD: Duration = Duration::from_secs(10);
+/// When others hold what is missing, they give it back within this, if they don't use it.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Whether a need can be met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// From memory.
+    Fits,
+    /// Only the store can tell.
+    Ask,
+    /// Not before this time has passed; none = not by waiting.
+    Exhausted(Option<Duration>),
+    /// More than the whole limit.
+    TooLarge,
+}
+
+/// What a caller is told of a limit by the minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RateView {
+    pub(crate) limit: i64,
+    pub(crate) remaining: i64,
+    pub(crate) reset: Duration,
+}
+
+/// A use that was admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Charge {
+    pub(crate) amount: i64,
+    generation: i64,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    pub(crate) limit: Limit,
+    balance: i64,
+    reserved: i64,
+    /// The number of the report that is being collected.
+    generation: i64,
+    used: i64,
+    corrections: Vec<(i64, i64)>,
+    pending: Option<Pending>,
+    booked: VecDeque<Booked>,
+    lease: Lease,
+    demand: Demand,
+}
+
+/// A report that is on its way, or whose answer was lost.
+#[derive(Debug)]
+struct Pending {
+    seq: i64,
+    used: i64,
+    corrections: Vec<(i64, i64)>,
+    sent: Sent,
+}
+
+/// How the meter stood when the report was sent.
+#[derive(Debug)]
+struct Sent {
+    at: Instant,
+    keep: i64,
+    need: i64,
+    balance: i64,
+    /// Used, and not in this report: it is a repeated one.
+    unreported: i64,
+}
+
+/// Where a report's uses were booked.
+#[derive(Debug)]
+struct Booked {
+    generation: i64,
+    slot_ms: i64,
+    until: Instant,
+}
+
+/// The last word of the store.
+#[derive(Debug, Default)]
+struct Lease {
+    held: i64,
+    until: Option<Instant>,
+    heard_at: Option<Instant>,
+    /// Left in the store when it spoke.
+    left: i64,
+    size: i64,
+    is_short: bool,
+    frees: Vec<(Instant, i64)>,
+    reset_at: Option<Instant>,
+}
+
+/// What was asked for since the last report.
+#[derive(Debug, Default)]
+struct Demand {
+    admitted: i64,
+    unmet: i64,
+    smallest: i64,
+    last_at: Option<Instant>,
+    largest: i64,
+}
+
+impl Meter {
+    pub(crate) fn new(limit: Limit) -> Self {
+        Self {
+            limit,
+            balance: 0,
+            reserved: 0,
+            generation: 1,
+            used: 0,
+            corrections: Vec::new(),
+            pending: None,
+            booked: VecDeque::new(),
+            lease: Lease::default(),
+            demand: Demand::default(),
+        }
+    }
+
+    /// Whether `need` fits; one that does not is remembered for the next report.
+    pub(crate) fn check(&mut self, need: i64, now: Instant) -> Check {
+        if need > self.limit.amount {
+            return Check::TooLarge;
+        }
+        if self.is_leased(now) && self.balance >= need {
+            return Check::Fits;
+        }
+        self.demand.unmet = self.demand.unmet.saturating_add(need);
+        self.demand.smallest = if self.demand.smallest == 0 { need } else { self.demand.smallest.min(need) };
+        self.demand.last_at = Some(now);
+        let is_fresh = self.lease.heard_at.is_some_and(|at| now < at + WORD_HOLDS);
+        if self.lease.is_short && is_fresh { Check::Exhausted(self.wait_for(need, now)) } else { Check::Ask }
+    }
+
+    /// Whether the store's word still holds.
+    pub(crate) fn is_leased(&self, now: Instant) -> bool {
+        self.lease.until.is_some_and(|until| now < until)
+    }
+
+    /// Takes `need`. Whether so little is left that the store should be asked before somebody has to wait.
+    pub(crate) fn charge(&mut self, need: i64, now: Instant) -> (Charge, bool) {
+        self.balance -= need;
+        match self.limit.kind.is_rate() {
+            true => self.used += need,
+            false => self.reserved += need,
+        }
+        self.demand.admitted = self.demand.admitted.saturating_add(need);
+        self.demand.largest = self.demand.largest.max(need);
+        self.demand.last_at = Some(now);
+        let is_low = self.balance.saturating_mul(4) < self.lease.size && self.lease.left > 0;
+        (Charge { amount: need, generation: self.generation }, is_low)
+    }
+
+    /// Sets right what was taken once `actual` is known.
+    pub(crate) fn settle(&mut self, charge: Charge, actual: i64, now: Instant) {
+        let saved = charge.amount - actual;
+        match self.limit.kind {
+            LimitKind::RequestsPerMinute => {}
+            LimitKind::TokensPerMinute => self.correct(charge.generation, saved, now),
+            LimitKind::ConcurrentRequests => {
+                self.reserved -= charge.amount;
+                self.balance += charge.amount;
+            }
+            LimitKind::UsdPerDay | LimitKind::UsdPerMonth | LimitKind::UsdTotal => {
+                self.reserved -= charge.amount;
+                self.used += actual;
+                self.balance += saved;
+            }
+        }
+    }
+
+    /// A use that is still in the window is set right where it was booked; one that has left it can only have been too little.
+    fn correct(&mut self, generation: i64, saved: i64, now: Instant) {
+        let is_open = generation == self.generation;
+        let is_pending = self.pending.as_ref().is_some_and(|pending| pending.seq == generation);
+        let is_booked = self.booked.iter().any(|booked| booked.generation == generation && now < booked.until);
+        if is_open || (saved < 0 && !is_pending && !is_booked) {
+            self.used -= saved;
+            self.balance += saved;
+        } else if is_pending || is_booked {
+            self.corrections.push((generation, -saved));
+            // What was saved comes back with the next grant: until then the store counts it, or the window has passed over it.
+            self.balance += saved.min(0);
+        }
+    }
+
+    /// What to tell the store, if there is anything to tell. The caller answers with [`Meter::granted`] or, when the store can't
+    /// be reached, not at all: the same uses are then told again under the same number.
+    pub(crate) fn report(&mut self, now: Instant) -> Option<LeaseReport> {
+        let is_idle = self.used == 0 && self.corrections.is_empty() && self.pending.is_none();
+        if is_idle && self.lease.held == 0 && self.demand.unmet == 0 {
+            return None;
+        }
+        let (want, need) = (self.want(now), self.demand.smallest);
+        self.demand = Demand { last_at: self.demand.last_at, largest: self.demand.largest, ..Demand::default() };
+        let (seq, used, corrections) = match self.pending.take() {
+            Some(pending) => (pending.seq, pending.used, pending.corrections),
+            None => self.collect(now),
+        };
+        let keep = if self.limit.kind.is_rate() { 0 } else { self.reserved };
+        let sent = Sent { at: now, keep, need, balance: self.balance, unreported: self.used };
+        self.pending = Some(Pending { seq, used, corrections: corrections.clone(), sent });
+        Some(LeaseReport {
+            limit: self.limit.id.clone(),
+            seq,
+            used,
+            corrections,
+            held: self.lease.held,
+            keep,
+            want,
+            need,
+        })
+    }
+
+    fn collect(&mut self, now: Instant) -> (i64, i64, Vec<(i64, i64)>) {
+        self.booked.retain(|booked| now < booked.until);
+        let mut corrections = Vec::new();
+        for (generation, amount) in std::mem::take(&mut self.corrections) {
+            match self.booked.iter().find(|booked| booked.generation == generation) {
+                Some(booked) => corrections.push((booked.slot_ms, amount)),
+                // Out of the window by now: what was too much is gone, what was too little counts.
+                None => self.used += amount.max(0),
+            }
+        }
+        let seq = self.generation;
+        self.generation += 1;
+        (seq, std::mem::take(&mut self.used), corrections)
+    }
+
+    /// A second's worth of what was used lately, or what is being waited for. Nothing when idle, but a little of a large limit.
+    fn want(&self, now: Instant) -> i64 {
+        let look = self.lease.heard_at.map_or(HORIZON, |at| now - at).clamp(SHORTEST_LOOK, HORIZON * 10);
+        let recent = self.demand.admitted as f64 * HORIZON.as_secs_f64() / look.as_secs_f64();
+        let recent = if self.limit.kind == LimitKind::ConcurrentRequests {
+            // Slots come back: some more than run now is enough.
+            if self.demand.admitted > 0 { self.reserved / 4 + 1 } else { 0 }
+        } else {
+            recent as i64
+        };
+        let is_warm = self.demand.last_at.is_some_and(|at| now < at + IDLE_HOLD);
+        let idle = self.demand.largest.min(self.limit.amount.saturating_mul(IDLE_PERCENT) / 100);
+        let idle = if is_warm && idle >= self.demand.largest { idle } else { 0 };
+        recent.max(self.demand.unmet).max(idle)
+    }
+
+    /// Takes in the store's answer to the last report. The lease lasts for `ttl` from when that was sent: the store's own
+    /// clock for it began later.
+    pub(crate) fn granted(&mut self, grant: &LeaseGrant, ttl: Duration, now: Instant) {
+        let Some(Pending { seq, sent, .. }) = self.pending.take() else { return };
+        self.booked.push_back(Booked { generation: seq, slot_ms: grant.slot_ms, until: sent.at + WINDOW });
+        // What happened here meanwhile is not in the grant.
+        self.balance = grant.balance + (self.balance - sent.balance) - sent.unreported;
+        self.lease = Lease {
+            held: grant.balance + sent.keep,
+            until: Some(sent.at + ttl),
+            heard_at: Some(now),
+            left: grant.free.saturating_sub(grant.balance),
+            size: grant.balance,
+            is_short: sent.need > 0 && grant.balance < sent.need,
+            frees: grant.frees.iter().map(|(ms, amount)| (now + millis(*ms), *amount)).collect(),
+            reset_at: Some(now + millis(grant.reset_ms)),
+        };
+    }
+
+    /// How long until `need` can be met, as far as the store knows; none = waiting does not help.
+    fn wait_for(&self, need: i64, now: Instant) -> Option<Duration> {
+        let mut missing = need - self.balance.max(0);
+        for (at, amount) in &self.lease.frees {
+            missing = missing.saturating_sub(*amount);
+            if missing <= 0 {
+                return Some(at.saturating_duration_since(now));
+            }
+        }
+        (self.limit.kind != LimitKind::UsdTotal).then_some(SOON)
+    }
+
+    /// What a caller is told.
+    pub(crate) fn view(&self, now: Instant) -> RateView {
+        let remaining = self.lease.left.max(0).saturating_add(self.balance.max(0)).min(self.limit.amount);
+        let mine = self.demand.last_at.map_or(Duration::ZERO, |at| (at + WINDOW).saturating_duration_since(now));
+        let others = self.lease.reset_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        RateView { limit: self.limit.amount, remaining, reset: mine.max(others) }
+    }
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(ms.max(0).unsigned_abs())
+}
