@@ -7,6 +7,7 @@ mod blobs;
 mod database;
 mod ingest;
 mod leases;
+mod ledger;
 mod segments;
 mod sweep;
 mod tenancy;
