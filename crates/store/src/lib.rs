@@ -2,6 +2,7 @@
 //! Knows nothing of HTTP, queues or models. The database is the only clock; every write that follows a claim
 //! carries the epoch of that claim, so a worker that lost its lease can't change anything.
 
+mod audit;
 mod batches;
 mod bells;
 mod blob_writer;
@@ -13,6 +14,7 @@ mod ingest;
 mod keys;
 mod leases;
 mod ledger;
+mod limits_admin;
 mod line;
 mod migrate;
 mod outcome;
@@ -22,7 +24,9 @@ mod segments;
 mod settings;
 mod store;
 mod sweep;
+mod tenants;
 
+pub use audit::{AuditEntry, AuditQuery, AuditRow, Author};
 pub use batches::{BatchRow, NewBatch};
 pub use bells::Bell;
 pub use blob_writer::{BlobInfo, BlobWriter};
@@ -33,6 +37,7 @@ pub use ingest::{FileIndex, INDEX_RECORD_BYTES, Ingest, IngestLimits, LineIssue,
 pub use keys::{ApiKey, KeyRecord, NewKey, Tenant};
 pub use leases::{BatchLease, ShardLease, ShardPulse};
 pub use ledger::{LedgerRow, UsageGroup, UsageQuery, UsageRow};
+pub use limits_admin::LimitRow;
 pub use migrate::{Applied, Migration};
 pub use outcome::FinishBatch;
 pub use plan::{NewShard, ShardRow};
@@ -40,3 +45,4 @@ pub use segments::{CommitResult, NewSegment, SegmentRow};
 pub use settings::DataSettings;
 pub use store::Store;
 pub use sweep::Swept;
+pub use tenants::{TenantPatch, TenantRow};

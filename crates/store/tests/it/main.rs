@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop at once")]
 
+mod admin;
 mod batches;
 mod blobs;
 mod database;
