@@ -1,6 +1,15 @@
 //! The state of the gateway, its table of routes and what it does in the background.
 
-use crate::{GatewaySettings, auth, auth::Keys, batches, files, home, inference, models, words};
+use crate::{
+    GatewaySettings, auth,
+    auth::Keys,
+    batches, files, home, inference,
+    ledger::{Ledger, Prices},
+    limits::Limits,
+    models,
+    overload::Overload,
+    words,
+};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -27,6 +36,10 @@ pub struct Gateway {
     pub(crate) is_simulator: bool,
     pub(crate) drain: Drain,
     pub(crate) keys: Keys,
+    pub(crate) overload: Overload,
+    pub(crate) prices: Prices,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) ledger: Arc<Ledger>,
     /// Uploads go on to their clean-up when the client has gone.
     pub(crate) uploads: TaskTracker,
 }
@@ -35,12 +48,12 @@ pub struct Gateway {
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) gateway: Arc<Gateway>,
-    pub(crate) limits: Limits,
+    pub(crate) bounds: Bounds,
 }
 
 /// The bounds that come with the listener.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct Bounds {
     pub(crate) json_bytes: usize,
     pub(crate) request_timeout: Duration,
 }
@@ -59,15 +72,30 @@ impl Gateway {
         drain: Drain,
     ) -> Self {
         let keys = Keys::new(store.clone(), Duration::from_millis(settings.keys_miss_refresh_ms));
-        let uploads = TaskTracker::new();
-        Self { settings, store, blobs, doorbell, backend, is_simulator, drain, keys, uploads }
+        let limits = Arc::new(Limits::new(settings.limits.clone(), store.clone()));
+        let ledger = Arc::new(Ledger::new(settings.ledger.clone(), store.clone()));
+        Self {
+            overload: Overload::new(settings.overload.clone()),
+            prices: Prices::default(),
+            uploads: TaskTracker::new(),
+            settings,
+            store,
+            blobs,
+            doorbell,
+            backend,
+            is_simulator,
+            drain,
+            keys,
+            limits,
+            ledger,
+        }
     }
 
     /// The public API, ready to serve.
     pub fn routes(self: Arc<Self>, http: &HttpSettings) -> Router {
-        let limits = Limits { json_bytes: http.max_body_bytes, request_timeout: http.request_timeout };
+        let bounds = Bounds { json_bytes: http.max_body_bytes, request_timeout: http.request_timeout };
         let form_bytes = to_usize(self.largest_file() + FORM_OVERHEAD_BYTES);
-        let app = App { gateway: self, limits };
+        let app = App { gateway: self, bounds };
         let routes = api(form_bytes)
             .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
             .route_layer(middleware::from_fn(words::of_the_api))
@@ -76,21 +104,36 @@ impl Gateway {
         chassis::http::shell(routes, http)
     }
 
-    /// Keeps the keys fresh until the drain begins, then waits for uploads that are cleaning up.
+    /// Keeps keys, limits and prices fresh until the drain begins; writes the ledger and settles limits until the last request has
+    /// ended; waits for uploads that are cleaning up.
     ///
     /// # Errors
-    /// None today: a failed refresh is logged and tried again.
+    /// None today: what fails is logged and tried again.
     pub async fn run_background(self: Arc<Self>, drain: Drain) -> domain::Result<()> {
+        let uploads = async {
+            drain.begun().await;
+            self.uploads.close();
+            drain.expired().run_until_cancelled(self.uploads.wait()).await;
+        };
+        let (snapshots, limits) = (self.keep_fresh(drain.clone()), self.limits.clone().run(drain.clone()));
+        tokio::join!(snapshots, limits, self.ledger.run(drain.clone()), uploads);
+        Ok(())
+    }
+
+    async fn keep_fresh(&self, drain: Drain) {
         let period = Duration::from_millis(self.settings.keys_refresh_ms.max(1));
         let begun = drain.token();
         while begun.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
-            if let Err(error) = self.keys.refresh().await {
-                tracing::warn!(error = %error.chain(), "the keys can't be read; the last known ones stay in force");
+            for (what, read) in [
+                ("keys", self.keys.refresh().await),
+                ("limits", self.limits.refresh().await),
+                ("prices", self.prices.refresh(&*self.backend).await),
+            ] {
+                if let Err(error) = read {
+                    tracing::warn!(error = %error.chain(), "the {what} can't be read; the last known ones stay in force");
+                }
             }
         }
-        self.uploads.close();
-        drain.expired().run_until_cancelled(self.uploads.wait()).await;
-        Ok(())
     }
 
     pub(crate) fn largest_file(&self) -> u64 {

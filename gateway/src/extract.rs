@@ -1,6 +1,6 @@
 //! Reading requests: content types, bounded bodies, JSON and query strings, with every refusal in the API's shape.
 
-use crate::app::{App, Limits};
+use crate::app::{App, Bounds};
 use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Multipart, Path, Query, Request},
@@ -36,7 +36,7 @@ impl FromRequest<App> for JsonBytes {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         require_json(request.headers())?;
-        Ok(Self(read(request, app.limits).await?))
+        Ok(Self(read(request, app.bounds).await?))
     }
 }
 
@@ -104,15 +104,15 @@ fn unsupported(given: &str, wanted: &str) -> Error {
     Error::new(Kind::UnsupportedMediaType, format!("This request has {given}; send `Content-Type: {wanted}`."))
 }
 
-async fn read(request: Request<Body>, limits: Limits) -> Result<Bytes> {
+async fn read(request: Request<Body>, bounds: Bounds) -> Result<Bytes> {
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|bytes| bytes > limits.json_bytes as u64) {
-        return Err(too_large(limits.json_bytes));
+    if declared.is_some_and(|bytes| bytes > bounds.json_bytes as u64) {
+        return Err(too_large(bounds.json_bytes));
     }
-    let body = Limited::new(request.into_body(), limits.json_bytes);
+    let body = Limited::new(request.into_body(), bounds.json_bytes);
     match body.collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limits.json_bytes)),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(bounds.json_bytes)),
         Err(error) => Err(Error::invalid("The request ended before its body was complete.").with_source(error)),
     }
 }

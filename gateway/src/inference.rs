@@ -1,21 +1,28 @@
 //! The calls that somebody waits for: chat, completions and embeddings. Bytes pass through as they arrive.
 
-use crate::{app::App, extract::JsonBytes, wishes};
+use crate::{
+    app::App,
+    extract::JsonBytes,
+    ledger::{Asked, Entry},
+    limits::Refusal,
+    wishes,
+};
 use axum::{
     Extension,
     body::Body,
     extract::{FromRequestParts, State},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use chassis::http::ApiError;
-use domain::{Error, RequestContext, Result, Wishes};
+use domain::{Caller, Error, RequestContext, Result, Wishes};
 use futures::{Stream, StreamExt};
 use http::{HeaderName, HeaderValue, request::Parts};
 use orchestrator::{Dialect, Frame, ModelBody, ModelRequest, ModelResponse, Served};
 use std::{
     convert::Infallible,
     io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio_util::sync::CancellationToken;
@@ -59,7 +66,7 @@ pub(crate) async fn count_tokens(state: State<App>, call: Call) -> Result<Respon
 }
 
 /// What every call brings: who asks, what they said in headers, and the request.
-pub(crate) type Call = (Extension<RequestContext>, Said, JsonBytes);
+pub(crate) type Call = (Extension<RequestContext>, Extension<Arc<Caller>>, Said, JsonBytes);
 
 /// What the headers say. They are read in place: a copy of all of them for each request is not free.
 pub(crate) struct Said {
@@ -83,26 +90,42 @@ impl<S: Sync> FromRequestParts<S> for Said {
 }
 
 async fn answer(app: &App, call: Call, dialect: Dialect) -> Result<Response, ApiError> {
-    let (Extension(context), said, JsonBytes(body)) = call;
+    let (Extension(context), Extension(caller), said, JsonBytes(body)) = call;
     let request = ModelRequest { betas: said.betas, ..ModelRequest::parse(dialect, body)? };
-    let patience = said.patience.or((!request.head.stream).then_some(app.limits.request_timeout));
+    let patience = said.patience.or((!request.head.stream).then_some(app.bounds.request_timeout));
     let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
     let context = RequestContext { deadline, wishes: said.wishes, ..context };
+    let mut entry = match app.gateway.admit(&Asked { caller: &caller, context: &context, request: &request }).await {
+        Ok(entry) => entry,
+        Err(refusal) => return Ok(refusal.into_response()),
+    };
     let cut = app.gateway.drain.expired();
     let answer = cut.run_until_cancelled(app.gateway.backend.call(&context, request)).await;
-    Ok(to_response(answer.unwrap_or_else(|| Err(draining()))?, cut, dialect))
+    match answer.unwrap_or_else(|| Err(draining())) {
+        Ok(answer) => {
+            entry.answering(&answer);
+            Ok(to_response(answer, entry, cut, dialect))
+        }
+        Err(error) => {
+            let rates = entry.rates();
+            entry.failed(&error);
+            Ok(Refusal { error, rates }.into_response())
+        }
+    }
 }
 
-fn to_response(answer: ModelResponse, cut: CancellationToken, dialect: Dialect) -> Response {
+fn to_response(answer: ModelResponse, entry: Entry, cut: CancellationToken, dialect: Dialect) -> Response {
+    let rates = entry.rates();
     let body = if answer.is_event_stream() {
-        Body::from_stream(events(answer.body, cut, dialect).map(Ok::<_, Infallible>))
+        Body::from_stream(events(answer.body, entry, cut, dialect).map(Ok::<_, Infallible>))
     } else {
-        Body::from_stream(whole(answer.body, cut))
+        Body::from_stream(whole(answer.body, entry, cut))
     };
     let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
     response.headers_mut().extend(answer.served.iter().flat_map(told));
+    rates.write(response.headers_mut());
     response
 }
 
@@ -130,12 +153,21 @@ fn last_comment(served: &Served) -> Bytes {
 
 /// An event stream, ended by a typed error when the process has to go before the model is done. Frames hold whole
 /// events, so the error never lands inside of one.
-fn events(mut body: ModelBody, cut: CancellationToken, dialect: Dialect) -> impl Stream<Item = Bytes> {
+fn events(
+    mut body: ModelBody,
+    mut entry: Entry,
+    cut: CancellationToken,
+    dialect: Dialect,
+) -> impl Stream<Item = Bytes> {
     async_stream::stream! {
         loop {
             match cut.run_until_cancelled(body.next()).await {
-                Some(Some(Frame::Data(bytes))) => yield bytes,
+                Some(Some(Frame::Data(bytes))) => {
+                    entry.sends();
+                    yield bytes;
+                }
                 Some(Some(Frame::End(outcome))) => {
+                    entry.ended(&outcome);
                     if let Some(served) = outcome.served {
                         yield last_comment(&served);
                     }
@@ -143,6 +175,7 @@ fn events(mut body: ModelBody, cut: CancellationToken, dialect: Dialect) -> impl
                 }
                 Some(None) => break,
                 None => {
+                    entry.cut();
                     yield dialect.last_event(&draining());
                     break;
                 }
@@ -152,12 +185,16 @@ fn events(mut body: ModelBody, cut: CancellationToken, dialect: Dialect) -> impl
 }
 
 /// A body that is one document: when it can't be completed, the connection breaks instead of passing a part off as all.
-fn whole(mut body: ModelBody, cut: CancellationToken) -> impl Stream<Item = io::Result<Bytes>> {
+fn whole(mut body: ModelBody, mut entry: Entry, cut: CancellationToken) -> impl Stream<Item = io::Result<Bytes>> {
     async_stream::stream! {
         loop {
             match cut.run_until_cancelled(body.next()).await {
-                Some(Some(Frame::Data(bytes))) => yield Ok(bytes),
+                Some(Some(Frame::Data(bytes))) => {
+                    entry.sends();
+                    yield Ok(bytes);
+                }
                 Some(Some(Frame::End(outcome))) => {
+                    entry.ended(&outcome);
                     if let Some(error) = outcome.error {
                         yield Err(io::Error::other(error));
                     }
@@ -165,6 +202,7 @@ fn whole(mut body: ModelBody, cut: CancellationToken) -> impl Stream<Item = io::
                 }
                 Some(None) => break,
                 None => {
+                    entry.cut();
                     yield Err(io::Error::other(draining()));
                     break;
                 }

@@ -1,6 +1,7 @@
 //! The door: OpenAI's API over HTTP. Knows keys, shapes and limits; knows nothing of providers, SQL or brokers.
 //! Every answer that is not a success has OpenAI's four-key error body.
 
+mod admission;
 mod app;
 mod auth;
 mod batches;
@@ -10,8 +11,10 @@ mod extract;
 mod files;
 mod home;
 mod inference;
+mod ledger;
 mod limits;
 mod models;
+mod overload;
 mod paging;
 mod settings;
 mod upload;
@@ -19,5 +22,7 @@ mod wishes;
 mod words;
 
 pub use app::Gateway;
+pub use ledger::LedgerSettings;
 pub use limits::{LimitsSettings, WhenDown};
+pub use overload::OverloadSettings;
 pub use settings::GatewaySettings;

@@ -25,7 +25,7 @@ use std::{
 };
 use store::Store;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, OnceCell},
     time::{Instant, timeout_at},
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct Limits {
     store: Store,
     replica: ReplicaId,
     accounts: ArcSwap<HashMap<TenantId, SharedAccount>>,
+    /// Set once the limits were read: before that nobody is let in.
+    read_once: OnceCell<()>,
     nudged: Notify,
     is_down: AtomicBool,
     /// Requests that are not settled yet.
@@ -64,6 +66,7 @@ impl Limits {
             store,
             replica: ReplicaId::generate(),
             accounts: ArcSwap::default(),
+            read_once: OnceCell::new(),
             nudged: Notify::new(),
             is_down: AtomicBool::new(false),
             running: Arc::default(),
@@ -76,6 +79,9 @@ impl Limits {
     /// # Errors
     /// 429 when a limit is reached, with the time until it is not; 503 when that can't be known.
     pub(crate) async fn admit(&self, tenant: &TenantId, ask: &Ask<'_>) -> Result<Ticket, Refusal> {
+        if let Err(error) = self.read_once.get_or_try_init(|| self.refresh()).await {
+            return Err(Refusal { error: self.unknown().error.with_source(error), rates: Rates::default() });
+        }
         let Some(account) = self.accounts.load().get(tenant).cloned() else { return Ok(self.ticket(None)) };
         let until = Instant::now() + self.settings.wait();
         let is_open = self.settings.when_store_is_down == WhenDown::Admit;

@@ -1,5 +1,6 @@
 //! What an operator may tune at the door.
 
+use crate::{ledger::LedgerSettings, limits::LimitsSettings, overload::OverloadSettings};
 use serde::{Deserialize, Serialize};
 
 /// The limits and periods of the gateway.
@@ -18,6 +19,12 @@ pub struct GatewaySettings {
     pub keys_miss_refresh_ms: u64,
     /// How long a new batch waits for the queue to take its pointer, in milliseconds. The sweep finds it anyway.
     pub ring_timeout_ms: u64,
+    /// How many requests run at once.
+    pub overload: OverloadSettings,
+    /// How limits are kept between replicas.
+    pub limits: LimitsSettings,
+    /// How the ledger is written.
+    pub ledger: LedgerSettings,
 }
 
 impl Default for GatewaySettings {
@@ -29,6 +36,9 @@ impl Default for GatewaySettings {
             keys_refresh_ms: 2_000,
             keys_miss_refresh_ms: 250,
             ring_timeout_ms: 1_000,
+            overload: OverloadSettings::default(),
+            limits: LimitsSettings::default(),
+            ledger: LedgerSettings::default(),
         }
     }
 }

@@ -79,7 +79,7 @@ pub struct Served {
 }
 
 /// A model that can be asked for by name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelInfo {
     /// Its name.
     pub id: String,
@@ -89,6 +89,35 @@ pub struct ModelInfo {
     pub created: i64,
     /// Its context length in tokens, if known.
     pub max_model_len: Option<u64>,
+    /// What a million tokens cost at most, whichever deployment answers, stand-ins included; none = not known of some of them.
+    #[serde(default)]
+    pub price: Option<ListPrice>,
+    /// What an answer without `max_tokens` is expected to have at most.
+    #[serde(default)]
+    pub expected_output_tokens: u64,
+}
+
+/// What a million tokens cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListPrice {
+    /// Prompt tokens, at the dearest of fresh, cached and written to a cache.
+    pub input: Money,
+    /// Generated tokens.
+    pub output: Money,
+}
+
+impl ListPrice {
+    /// What so many tokens cost.
+    #[must_use]
+    pub fn cost(&self, input: u64, output: u64) -> Money {
+        self.input.per_million(input) + self.output.per_million(output)
+    }
+
+    /// The dearer one of each.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { input: self.input.max(other.input), output: self.output.max(other.output) }
+    }
 }
 
 /// Answers requests to models.

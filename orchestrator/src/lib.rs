@@ -40,7 +40,7 @@ mod table;
 mod translate;
 mod watch;
 
-pub use backend::{ModelBackend, ModelInfo, ModelRequest, ModelResponse, Served};
+pub use backend::{ListPrice, ModelBackend, ModelInfo, ModelRequest, ModelResponse, Served};
 pub use body::{Frame, ModelBody, Outcome, Progress};
 pub use catalog_file::read_catalog;
 pub use client::UpstreamClient;

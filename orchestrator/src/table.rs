@@ -2,7 +2,7 @@
 //! endpoints, which outlives a change of the catalog.
 
 use crate::{
-    Dialect, ModelInfo,
+    Dialect, ListPrice, ModelInfo,
     catalog::{Catalog, Deployment, Discovery, Model},
     endpoint::Endpoint,
     gate::{Gate, GateLimits},
@@ -67,14 +67,8 @@ pub(crate) struct Candidate {
 impl Table {
     /// The table of `catalog`; what it shares with `old` keeps its live state.
     pub(crate) fn new(catalog: Catalog, old: &Self, credentials: &Credentials) -> Self {
-        let mut table = Self::default();
+        let mut table = Self { infos: infos(&catalog.models), ..Self::default() };
         for model in catalog.models {
-            table.infos.extend(std::iter::once(&model.name).chain(&model.aliases).map(|name| ModelInfo {
-                id: name.clone(),
-                owned_by: model.owned_by.clone(),
-                created: model.created,
-                max_model_len: model.max_model_len,
-            }));
             let before = old.routes.get(&model.name).filter(|route| route.model.name == model.name);
             let route = Arc::new(Route::new(model, before.map(Arc::as_ref), credentials));
             for name in std::iter::once(&route.model.name).chain(&route.model.aliases) {
@@ -98,6 +92,31 @@ impl Table {
         let others = route.model.fallbacks.iter().filter_map(|name| self.route(name));
         std::iter::once(route).chain(others).cloned().collect()
     }
+}
+
+fn infos(models: &[Model]) -> Vec<ModelInfo> {
+    let infos = models.iter().flat_map(|model| {
+        let price = price(models, model);
+        std::iter::once(&model.name).chain(&model.aliases).map(move |name| ModelInfo {
+            id: name.clone(),
+            owned_by: model.owned_by.clone(),
+            created: model.created,
+            max_model_len: model.max_model_len,
+            price,
+            expected_output_tokens: model.expected_output_tokens,
+        })
+    });
+    infos.collect()
+}
+
+/// The most that a request to `model` may cost, whoever answers it.
+fn price(models: &[Model], model: &Model) -> Option<ListPrice> {
+    let named = |name: &&String| models.iter().find(|other| other.name == **name || other.aliases.contains(*name));
+    let standins = model.fallbacks.iter().filter_map(|name| named(&name));
+    let deployments = std::iter::once(model).chain(standins).flat_map(|model| &model.deployments);
+    deployments
+        .map(|deployment| deployment.prices.most())
+        .try_fold(ListPrice::default(), |most, price| Some(most.max(price?)))
 }
 
 impl Route {

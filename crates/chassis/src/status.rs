@@ -49,7 +49,8 @@ pub fn error_body(error: &Error) -> ErrorBody {
     ErrorBody {
         error: ErrorObject {
             message: error.message().to_owned(),
-            kind: type_of(error.kind()).to_owned(),
+            // OpenAI's clients tell a spent budget from a limit that passes by either of the two.
+            kind: error.code().filter(|code| *code == "insufficient_quota").unwrap_or(type_of(error.kind())).to_owned(),
             param: error.param().map(str::to_owned),
             code: error.code().map(str::to_owned),
         },

@@ -165,6 +165,30 @@ impl Store {
         page(&rows, limit, batch_row)
     }
 
+    /// A page of the batches of one tenant or of all, newest first, and whether there are more; for operators.
+    pub async fn list_every_batch(
+        &self,
+        tenant: Option<&TenantId>,
+        status: Option<BatchStatus>,
+        after: Option<&BatchId>,
+        limit: i64,
+    ) -> Result<(Vec<BatchRow>, bool)> {
+        let rows = self
+            .sql(
+                "SELECT *, now_ms() AS read_at_ms FROM batches WHERE (CAST($1 AS TEXT) IS NULL OR tenant_id = $1) \
+                 AND (CAST($2 AS TEXT) IS NULL OR status = $2) AND (CAST($3 AS TEXT) IS NULL OR id < $3) \
+                 ORDER BY id DESC LIMIT $4",
+            )
+            .bind(tenant.map(TenantId::as_str))
+            .bind(status.map(BatchStatus::as_str))
+            .bind(after.map(BatchId::as_str))
+            .bind(limit + 1)
+            .fetch_all(self.reader())
+            .await
+            .map_err(db)?;
+        page(&rows, limit, batch_row)
+    }
+
     /// Asks for the end of a batch. Takes any batch lease away, so that whoever held it can't finish it otherwise.
     /// `None`: no such batch. Cancelling twice is fine; a batch that ended otherwise is a Conflict.
     pub async fn cancel_batch(&self, tenant: &TenantId, id: &BatchId) -> Result<Option<BatchRow>> {

@@ -2,6 +2,7 @@
 //! Knows nothing of HTTP, queues or models. The database is the only clock; every write that follows a claim
 //! carries the epoch of that claim, so a worker that lost its lease can't change anything.
 
+mod audit;
 mod batches;
 mod bells;
 mod blob_writer;
@@ -13,8 +14,10 @@ mod grant;
 mod ingest;
 mod keys;
 mod leases;
+mod ledger;
 mod limit_leases;
 mod limits;
+mod limits_admin;
 mod line;
 mod migrate;
 mod outcome;
@@ -24,7 +27,9 @@ mod segments;
 mod settings;
 mod store;
 mod sweep;
+mod tenants;
 
+pub use audit::{AuditEntry, AuditQuery, AuditRow, Author};
 pub use batches::{BatchRow, NewBatch};
 pub use bells::Bell;
 pub use blob_writer::{BlobInfo, BlobWriter};
@@ -34,7 +39,9 @@ pub use files::{DeadBlob, FileRow, NewFile};
 pub use ingest::{FileIndex, INDEX_RECORD_BYTES, Ingest, IngestLimits, LineIssue, LineRecord, Tally};
 pub use keys::{ApiKey, KeyRecord, NewKey, Tenant};
 pub use leases::{BatchLease, ShardLease, ShardPulse};
+pub use ledger::{LedgerRow, UsageGroup, UsageQuery, UsageRow};
 pub use limit_leases::{LeaseGrant, LeaseReport};
+pub use limits_admin::LimitRow;
 pub use migrate::{Applied, Migration};
 pub use outcome::FinishBatch;
 pub use plan::{NewShard, ShardRow};
@@ -42,3 +49,4 @@ pub use segments::{CommitResult, NewSegment, SegmentRow};
 pub use settings::DataSettings;
 pub use store::Store;
 pub use sweep::Swept;
+pub use tenants::{TenantPatch, TenantRow};

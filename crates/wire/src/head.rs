@@ -20,6 +20,8 @@ pub struct Head {
     pub stream: bool,
     /// `max_completion_tokens`, or else `max_tokens`.
     pub max_tokens: Option<u64>,
+    /// How many answers are asked for: `n`, or 1.
+    pub choices: u64,
     /// The end user, as the caller names them.
     pub user: Option<String>,
     /// vLLM's scheduling priority.
@@ -86,6 +88,8 @@ struct Fields<'a> {
     #[serde(borrow)]
     max_output_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
+    n: Option<&'a RawValue>,
+    #[serde(borrow)]
     stream_options: Option<&'a RawValue>,
     #[serde(borrow)]
     user: Option<&'a RawValue>,
@@ -122,6 +126,8 @@ pub fn peek(body: &[u8]) -> Result<Head, PeekError> {
             .map_err(|_| PeekError::param("model", "`model` must be a string: the name of a model."))?,
         stream: fields.stream.map_or(Ok(false), bool_of)?,
         max_tokens: max_tokens(&fields)?,
+        // One that is no number is for the model server to refuse.
+        choices: fields.n.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(1),
         user: fields.user.and_then(|raw| serde_json::from_str(raw.get()).ok()),
         priority: fields.priority.and_then(|raw| serde_json::from_str(raw.get()).ok()),
         priority_span: fields.priority.map(span),

@@ -47,7 +47,9 @@ pub(crate) struct Spent {
 pub(crate) enum Decision {
     Admitted(Admitted),
     /// Some meter must ask the store first.
-    Ask { is_lapsed: bool },
+    Ask {
+        is_lapsed: bool,
+    },
     Refused(Box<Refused>),
 }
 
@@ -223,7 +225,8 @@ impl Meters {
         let of = |index: &HashMap<String, Vec<MeterKey>>, name: Option<&str>| -> SmallVec<[MeterKey; 6]> {
             name.and_then(|name| index.get(name)).map(|keys| SmallVec::from_slice(keys)).unwrap_or_default()
         };
-        let keys = self.tenant.iter().copied().chain(of(&self.keys, ask.key)).chain(of(&self.principals, ask.principal));
+        let keys =
+            self.tenant.iter().copied().chain(of(&self.keys, ask.key)).chain(of(&self.principals, ask.principal));
         let mut bound = Bound::new();
         for key in keys {
             let limit = &self.all[key].limit;

@@ -45,7 +45,9 @@ impl Limits {
         self.exchange().await;
         match timeout(PATIENCE, self.store.drop_leases(&self.replica)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(error = %error.chain(), "leases of limits not returned: they lapse by themselves"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %error.chain(), "leases of limits not returned: they lapse by themselves")
+            }
             Err(_) => tracing::warn!("leases of limits not returned in time: they lapse by themselves"),
         }
     }

@@ -17,7 +17,10 @@ impl Instruments {
         Self {
             refused: counter("tandem.limits.refused", "Requests refused because a limit was reached"),
             unknown: counter("tandem.limits.unknown", "Requests refused because their limits could not be checked"),
-            store_failures: counter("tandem.limits.store_failures", "Exchanges of leases that the database did not answer"),
+            store_failures: counter(
+                "tandem.limits.store_failures",
+                "Exchanges of leases that the database did not answer",
+            ),
         }
     }
 

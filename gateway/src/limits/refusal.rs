@@ -70,7 +70,9 @@ pub(crate) fn error(refused: &Refused) -> Error {
             "The request needs {need}, more than the limit of {amount} ({what}) of {whose} allows at all. Shorten the \
              prompt or lower `max_tokens`."
         ),
-        _ => format!("The limit of {amount} ({what}) of {whose} is reached; the request needs {need}. Try again later."),
+        _ => {
+            format!("The limit of {amount} ({what}) of {whose} is reached; the request needs {need}. Try again later.")
+        }
     };
     let retry_after = match refused.why {
         Why::Exhausted(wait) => wait,
@@ -114,7 +116,8 @@ mod tests {
 
     #[test]
     fn spans_are_printed_as_go_prints_them() {
-        for (ms, text) in [(0, "0ms"), (12, "12ms"), (1_000, "1s"), (1_001, "2s"), (360_000, "6m0s"), (3_661_000, "1h1m1s")]
+        for (ms, text) in
+            [(0, "0ms"), (12, "12ms"), (1_000, "1s"), (1_001, "2s"), (360_000, "6m0s"), (3_661_000, "1h1m1s")]
         {
             assert_eq!(go_span(Duration::from_millis(ms)), text);
         }

@@ -1,10 +1,12 @@
 //! A model backend that plays from a script.
 
 use async_trait::async_trait;
-use domain::{Error, RequestContext, Result};
+use domain::{Error, RequestContext, Result, Usage};
 use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
-use orchestrator::{Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Served};
+use orchestrator::{
+    Frame, ListPrice, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Served,
+};
 use std::sync::{Arc, Mutex};
 
 /// What the model `m` says.
@@ -20,6 +22,10 @@ pub(crate) struct Script {
     pub(crate) fails: Option<fn() -> Error>,
     /// Who is told to have answered at the end of a stream.
     pub(crate) served: Option<Served>,
+    /// What a million tokens cost.
+    pub(crate) price: Option<ListPrice>,
+    /// What an answer is said to have used.
+    pub(crate) usage: Option<Usage>,
     /// Every request that arrived.
     pub(crate) heard: Arc<Mutex<Vec<(RequestContext, ModelRequest)>>>,
 }
@@ -40,7 +46,14 @@ impl ModelBackend for Script {
     }
 
     async fn models(&self) -> Result<Vec<ModelInfo>> {
-        let info = |id: &str| ModelInfo { id: id.into(), owned_by: "test".into(), created: 1, max_model_len: Some(8) };
+        let info = |id: &str| ModelInfo {
+            id: id.into(),
+            owned_by: "test".into(),
+            created: 1,
+            max_model_len: Some(8),
+            price: self.price,
+            expected_output_tokens: 16,
+        };
         Ok(vec![info("m"), info("org/m")])
     }
 }
@@ -48,7 +61,11 @@ impl ModelBackend for Script {
 impl Script {
     fn stream(&self) -> ModelResponse {
         let frames = stream::iter(self.events.clone()).map(|event| Frame::Data(event.into()));
-        let end = stream::iter([Frame::End(Outcome { served: self.served.clone(), ..Outcome::default() })]);
+        let end = stream::iter([Frame::End(Outcome {
+            served: self.served.clone(),
+            usage: self.usage,
+            ..Outcome::default()
+        })]);
         let body = if self.hangs {
             ModelBody::new(frames.chain(stream::pending()))
         } else {
@@ -59,7 +76,13 @@ impl Script {
 
     fn whole(&self) -> ModelResponse {
         let error = self.is_cut.then(|| Error::unavailable("gone"));
-        response("application/json", ModelBody::whole("{\"ok\": 1}".into(), Outcome { error, ..Outcome::default() }))
+        response(
+            "application/json",
+            ModelBody::whole(
+                "{\"ok\": 1}".into(),
+                Outcome { error, usage: self.usage, served: self.served.clone(), ..Outcome::default() },
+            ),
+        )
     }
 }
 

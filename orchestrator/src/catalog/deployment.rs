@@ -1,6 +1,7 @@
 //! A `[[model.deployment]]` of the catalog: one provider's way to serve a model, its addresses, price and limits.
 
 use super::reader::Fields;
+use crate::ListPrice;
 use domain::{Money, Usage};
 use secrecy::SecretString;
 use std::time::Duration;
@@ -141,6 +142,13 @@ pub struct Prices {
 }
 
 impl Prices {
+    /// The most that tokens cost; `None` when a price is not known.
+    #[must_use]
+    pub fn most(&self) -> Option<ListPrice> {
+        let input = [self.cached_input, self.cache_write].into_iter().flatten().fold(self.input?, Money::max);
+        Some(ListPrice { input, output: self.output? })
+    }
+
     /// What `usage` costs; `None` when a price that it needs is not known.
     #[must_use]
     pub fn cost(&self, usage: &Usage) -> Option<Money> {

@@ -20,6 +20,8 @@ pub struct Model {
     pub created: i64,
     /// Its context length in tokens, if known.
     pub max_model_len: Option<u64>,
+    /// What an answer without `max_tokens` is expected to have at most: budgets and limits reserve so much for it.
+    pub expected_output_tokens: u64,
     /// How the deployments of one priority are ordered.
     pub policy: PolicyName,
     /// Models that stand in when every deployment of this one fails, in this order.
@@ -47,6 +49,7 @@ impl Default for Model {
             owned_by: "tandem".into(),
             created: 0,
             max_model_len: None,
+            expected_output_tokens: 4_096,
             policy: PolicyName::default(),
             fallbacks: Vec::new(),
             slo_ttft: Duration::from_secs(2),
@@ -111,6 +114,7 @@ pub(super) fn read(at: &str, table: toml::Table, mistakes: &mut Vec<String>) -> 
         owned_by: fields.text("owned_by").unwrap_or(defaults.owned_by),
         created: Utc::now().timestamp(),
         max_model_len: fields.count("max_model_len"),
+        expected_output_tokens: fields.count("expected_output_tokens").unwrap_or(defaults.expected_output_tokens),
         policy: fields.choice("policy", &POLICIES).unwrap_or_default(),
         fallbacks: fields.texts("fallbacks"),
         slo_ttft: fields.millis("slo_ttft_ms").unwrap_or(defaults.slo_ttft),

@@ -86,7 +86,7 @@ impl ModelBackend for Model {
     }
 
     async fn models(&self) -> Result<Vec<ModelInfo>> {
-        Ok(vec![ModelInfo { id: MODEL.to_owned(), owned_by: "tests".to_owned(), created: 0, max_model_len: None }])
+        Ok(vec![ModelInfo { id: MODEL.to_owned(), owned_by: "tests".to_owned(), ..ModelInfo::default() }])
     }
 }
 

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop at once")]
 
+mod admin;
 mod batches;
 mod blobs;
 mod database;
 mod ingest;
 mod leases;
+mod ledger;
 mod limits;
 mod segments;
 mod sweep;

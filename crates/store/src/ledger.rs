@@ -1,0 +1,97 @@
+//! The ledger: one row a request. A record is written once, however often it is sent, and never changed.
+
+mod outbox;
+mod record;
+mod report;
+
+pub use record::LedgerRow;
+pub use report::{UsageGroup, UsageQuery, UsageRow};
+
+use crate::{Store, dialect::Dialect, row::db};
+use domain::{Error, Result, UsageRecord};
+use sqlx::{Any, Row, Transaction};
+
+/// Rows in one statement.
+const CHUNK: usize = 500;
+
+const COLUMNS: &str = "id, at_ms, tenant_id, key_id, principal, batch_id, request_id, trace_id, class, dialect, model, \
+    deployment, status, outcome, input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, \
+    is_estimated, is_cached, cost_nanos, latency_ms, ttft_ms";
+
+const FROM_JSON_POSTGRES: &str = "SELECT id, at_ms, tenant_id, key_id, principal, batch_id, request_id, trace_id, class, \
+    dialect, model, deployment, status, outcome, input_tokens, output_tokens, cached_tokens, cache_write_tokens, \
+    reasoning_tokens, CAST(is_estimated AS INTEGER), CAST(is_cached AS INTEGER), cost_nanos, latency_ms, ttft_ms \
+    FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS r(id TEXT, at_ms BIGINT, tenant_id TEXT, key_id TEXT, principal TEXT, \
+    batch_id TEXT, request_id TEXT, trace_id TEXT, class TEXT, dialect TEXT, model TEXT, deployment TEXT, status BIGINT, \
+    outcome TEXT, input_tokens BIGINT, output_tokens BIGINT, cached_tokens BIGINT, cache_write_tokens BIGINT, \
+    reasoning_tokens BIGINT, is_estimated BOOLEAN, is_cached BOOLEAN, cost_nanos BIGINT, latency_ms BIGINT, ttft_ms BIGINT)";
+
+const FROM_JSON_SQLITE: &str = "SELECT value ->> 'id', value ->> 'at_ms', value ->> 'tenant_id', value ->> 'key_id', \
+    value ->> 'principal', value ->> 'batch_id', value ->> 'request_id', value ->> 'trace_id', value ->> 'class', \
+    value ->> 'dialect', value ->> 'model', value ->> 'deployment', value ->> 'status', value ->> 'outcome', \
+    value ->> 'input_tokens', value ->> 'output_tokens', value ->> 'cached_tokens', value ->> 'cache_write_tokens', \
+    value ->> 'reasoning_tokens', value ->> 'is_estimated', value ->> 'is_cached', value ->> 'cost_nanos', \
+    value ->> 'latency_ms', value ->> 'ttft_ms' FROM json_each($1) WHERE TRUE";
+
+impl Store {
+    /// Writes records in one transaction and says how many were new. With `publish` the new ones are also put into the
+    /// outbox.
+    pub async fn insert_usage(&self, records: &[UsageRecord], publish: bool) -> Result<u64> {
+        if records.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.begin().await?;
+        let added = self.insert_usage_in(&mut tx, records, publish).await?;
+        tx.commit().await.map_err(db)?;
+        Ok(added)
+    }
+
+    /// The same inside a transaction that writes more.
+    pub(crate) async fn insert_usage_in(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        records: &[UsageRecord],
+        publish: bool,
+    ) -> Result<u64> {
+        let mut added = 0;
+        for chunk in records.chunks(CHUNK) {
+            let rows: Vec<_> = chunk.iter().map(LedgerRow::from).collect();
+            let ids = self.insert_chunk(tx, &rows).await?;
+            if publish {
+                self.put_into_outbox(tx, &ids).await?;
+            }
+            added += ids.len() as u64;
+        }
+        Ok(added)
+    }
+
+    /// Deletes the oldest records from before `before_ms`, at most `max_rows`, and says how many.
+    pub async fn delete_usage_before(&self, before_ms: i64, max_rows: i64) -> Result<u64> {
+        let deleted = self
+            .sql(
+                "DELETE FROM usage_records WHERE id IN (SELECT u.id FROM usage_records u WHERE u.at_ms < $1 \
+                 ORDER BY u.at_ms LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            )
+            .bind(before_ms)
+            .bind(max_rows)
+            .execute(self.writer())
+            .await
+            .map_err(db)?;
+        Ok(deleted.rows_affected())
+    }
+
+    /// Gives the ids that were new.
+    async fn insert_chunk(&self, tx: &mut Transaction<'static, Any>, rows: &[LedgerRow]) -> Result<Vec<String>> {
+        let from_json = match self.dialect() {
+            Dialect::Postgres => FROM_JSON_POSTGRES,
+            Dialect::Sqlite => FROM_JSON_SQLITE,
+        };
+        let added = self
+            .sql(&format!("INSERT INTO usage_records ({COLUMNS}) {from_json} ON CONFLICT (id) DO NOTHING RETURNING id"))
+            .bind(serde_json::to_string(rows).map_err(Error::internal)?)
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(db)?;
+        added.iter().map(|row| row.try_get("id").map_err(db)).collect()
+    }
+}

@@ -1,0 +1,117 @@
+//! A record as it lies in its row, under the names of the columns: what is written, and what is published.
+
+use crate::row::Columns;
+use domain::{Result, UsageRecord};
+use serde::Serialize;
+use sqlx::any::AnyRow;
+
+/// The longest text of a caller in the ledger, such as a model that does not exist.
+const MAX_CHARS: usize = 256;
+
+/// A record with the names and units of its columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields of `UsageRecord`, flat")]
+pub struct LedgerRow {
+    pub id: String,
+    pub at_ms: i64,
+    pub tenant_id: String,
+    pub key_id: Option<String>,
+    pub principal: Option<String>,
+    pub batch_id: Option<String>,
+    pub request_id: String,
+    pub trace_id: Option<String>,
+    pub class: String,
+    pub dialect: String,
+    pub model: String,
+    pub deployment: Option<String>,
+    pub status: i64,
+    pub outcome: String,
+    pub input_tokens: i64,
+    pub output_tokens: i64,
+    pub cached_tokens: i64,
+    pub cache_write_tokens: i64,
+    pub reasoning_tokens: i64,
+    pub is_estimated: bool,
+    pub is_cached: bool,
+    pub cost_nanos: Option<i64>,
+    pub latency_ms: i64,
+    pub ttft_ms: Option<i64>,
+}
+
+impl From<&UsageRecord> for LedgerRow {
+    fn from(record: &UsageRecord) -> Self {
+        let UsageRecord { usage, .. } = record;
+        Self {
+            id: record.id.to_string(),
+            at_ms: record.at_ms,
+            tenant_id: record.tenant.to_string(),
+            key_id: record.key.as_ref().map(ToString::to_string),
+            principal: record.principal.as_deref().map(told),
+            batch_id: record.batch.as_ref().map(ToString::to_string),
+            request_id: told(record.request.as_str()),
+            trace_id: record.trace_id.as_deref().map(told),
+            class: record.class.as_str().to_owned(),
+            dialect: record.dialect.to_owned(),
+            model: told(&record.model),
+            deployment: record.deployment.as_deref().map(told),
+            status: i64::from(record.status),
+            outcome: record.outcome.as_str().to_owned(),
+            input_tokens: count(usage.input),
+            output_tokens: count(usage.output),
+            cached_tokens: count(usage.cached),
+            cache_write_tokens: count(usage.cache_write),
+            reasoning_tokens: count(usage.reasoning),
+            is_estimated: record.is_estimated,
+            is_cached: record.is_cached,
+            cost_nanos: record.cost.map(domain::Money::nanos),
+            latency_ms: record.latency_ms,
+            ttft_ms: record.ttft_ms,
+        }
+    }
+}
+
+impl LedgerRow {
+    pub(super) fn read(row: &AnyRow) -> Result<Self> {
+        let columns = Columns(row);
+        Ok(Self {
+            id: columns.text("id")?,
+            at_ms: columns.int("at_ms")?,
+            tenant_id: columns.text("tenant_id")?,
+            key_id: columns.opt_text("key_id")?,
+            principal: columns.opt_text("principal")?,
+            batch_id: columns.opt_text("batch_id")?,
+            request_id: columns.text("request_id")?,
+            trace_id: columns.opt_text("trace_id")?,
+            class: columns.text("class")?,
+            dialect: columns.text("dialect")?,
+            model: columns.text("model")?,
+            deployment: columns.opt_text("deployment")?,
+            status: columns.int("status")?,
+            outcome: columns.text("outcome")?,
+            input_tokens: columns.int("input_tokens")?,
+            output_tokens: columns.int("output_tokens")?,
+            cached_tokens: columns.int("cached_tokens")?,
+            cache_write_tokens: columns.int("cache_write_tokens")?,
+            reasoning_tokens: columns.int("reasoning_tokens")?,
+            is_estimated: columns.int("is_estimated")? != 0,
+            is_cached: columns.int("is_cached")? != 0,
+            cost_nanos: columns.opt_int("cost_nanos")?,
+            latency_ms: columns.int("latency_ms")?,
+            ttft_ms: columns.opt_int("ttft_ms")?,
+        })
+    }
+}
+
+/// Text that may be a caller's: bounded, and without the one character that PostgreSQL refuses. One record must not keep
+/// the others of its statement out.
+fn told(text: &str) -> String {
+    text.chars().take(MAX_CHARS).map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// A server may claim any number.
+fn count(tokens: u64) -> i64 {
+    i64::try_from(tokens).unwrap_or(i64::MAX).min(MAX_TOKENS)
+}
+
+/// So large that no answer has as many, so small that a sum of a billion of them fits.
+const MAX_TOKENS: i64 = 1_000_000_000;

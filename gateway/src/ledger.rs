@@ -1,0 +1,151 @@
+//! The ledger, written behind: a request takes a seat in a bounded buffer before it begins and leaves its record there when it
+//! ends; one task writes the records in batches. A full buffer slows requests; it never drops a record.
+
+mod entry;
+mod quote;
+mod settings;
+
+pub(crate) use entry::{Asked, Entry};
+pub(crate) use quote::{Prices, Quote};
+pub use settings::LedgerSettings;
+
+use backon::{ExponentialBuilder, Retryable};
+use chassis::drain::Drain;
+use domain::{Error, Result, UsageRecord};
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Counter, Gauge},
+};
+use std::time::Duration;
+use store::Store;
+use tokio::{
+    sync::{
+        Mutex,
+        mpsc::{self, OwnedPermit, Receiver, Sender},
+    },
+    time::timeout,
+};
+
+/// One statement writes at most so many.
+const MOST_AT_ONCE: usize = 500;
+/// The pause between two tries to write, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// After the grace, time to write what the last requests left.
+const LAST_WRITES: Duration = Duration::from_secs(3);
+
+/// See the head of this file.
+pub(crate) struct Ledger {
+    settings: LedgerSettings,
+    store: Store,
+    sender: Sender<UsageRecord>,
+    receiver: Mutex<Receiver<UsageRecord>>,
+    instruments: Instruments,
+}
+
+struct Instruments {
+    written: Counter<u64>,
+    failures: Counter<u64>,
+    waiting: Gauge<u64>,
+    unpriced: Counter<u64>,
+}
+
+/// Room for one record.
+pub(crate) type Seat = OwnedPermit<UsageRecord>;
+
+impl Ledger {
+    pub(crate) fn new(settings: LedgerSettings, store: Store) -> Self {
+        let (sender, receiver) = mpsc::channel(settings.buffer_records.max(1));
+        Self { settings, store, sender, receiver: Mutex::new(receiver), instruments: Instruments::new() }
+    }
+
+    /// Room for the record of a request that is about to begin; waits while there is none.
+    ///
+    /// # Errors
+    /// `Unavailable` when there is none for too long, or the process drains.
+    pub(crate) async fn seat(&self) -> Result<Seat> {
+        let wait = Duration::from_millis(self.settings.wait_ms);
+        match timeout(wait, self.sender.clone().reserve_owned()).await {
+            Ok(Ok(seat)) => Ok(seat),
+            Ok(Err(_closed)) => Err(Error::unavailable("This server is being replaced; send the request again.")),
+            Err(_) => {
+                let message = "Usage can't be written right now and the buffer for it is full; try again shortly.";
+                Err(Error::unavailable(message).with_code("ledger_full"))
+            }
+        }
+    }
+
+    /// Writes until the drain, and then until the last request has left its record.
+    pub(crate) async fn run(&self, drain: Drain) {
+        let mut receiver = self.receiver.lock().await;
+        let begun = drain.token();
+        let mut records = Vec::with_capacity(MOST_AT_ONCE);
+        let pause = Duration::from_millis(self.settings.flush_ms);
+        while begun.run_until_cancelled(receiver.recv_many(&mut records, MOST_AT_ONCE)).await.is_some() {
+            self.write(&mut records).await;
+            self.instruments.waiting.record(receiver.len() as u64, &[]);
+            if receiver.len() < MOST_AT_ONCE {
+                begun.run_until_cancelled(tokio::time::sleep(pause)).await;
+            }
+        }
+        receiver.close();
+        let expired = drain.expired();
+        let rest = async {
+            while receiver.recv_many(&mut records, MOST_AT_ONCE).await > 0 {
+                self.write(&mut records).await;
+            }
+        };
+        let last = async {
+            expired.cancelled_owned().await;
+            tokio::time::sleep(LAST_WRITES).await;
+        };
+        tokio::select! {
+            () = rest => {}
+            () = last => tracing::error!("the ledger could not be written to its end; the spend is held by the limits' leases"),
+        }
+    }
+
+    /// Writes `records` however long that takes: writing twice is the same as writing once.
+    async fn write(&self, records: &mut Vec<UsageRecord>) {
+        let retry = ExponentialBuilder::default().with_max_delay(LONGEST_PAUSE).without_max_times().with_jitter();
+        let write = || self.store.insert_usage(records, self.settings.publish);
+        let written = write.retry(retry).when(|error: &Error| error.kind().is_retryable()).notify(|error, _| {
+            self.instruments.failures.add(1, &[]);
+            tracing::warn!(error = %error.chain(), records = records.len(), "usage not written yet");
+        });
+        match written.await {
+            Ok(count) => self.instruments.written.add(count, &[]),
+            Err(error) if records.len() == 1 => {
+                let id = records[0].request.as_str();
+                tracing::error!(error = %error.chain(), request_id = id, "usage can't be written");
+            }
+            // One of them is the reason: the others shall not be lost with it.
+            Err(_) => {
+                for record in records.drain(..) {
+                    Box::pin(self.write(&mut vec![record])).await;
+                }
+            }
+        }
+        records.clear();
+    }
+
+    /// Raises the alarm for a model whose price nobody stated.
+    pub(crate) fn is_unpriced(&self, model: &str) {
+        self.instruments.unpriced.add(1, &[KeyValue::new("model", model.to_owned())]);
+    }
+}
+
+impl Instruments {
+    fn new() -> Self {
+        let meter = global::meter("tandem.gateway");
+        let counter = |name, description| meter.u64_counter(name).with_description(description).build();
+        Self {
+            written: counter("tandem.ledger.records_written", "Usage records in the database"),
+            failures: counter("tandem.ledger.write_failures", "Tries to write usage records that failed"),
+            waiting: meter
+                .u64_gauge("tandem.ledger.records_waiting")
+                .with_description("Usage records not written yet")
+                .build(),
+            unpriced: counter("tandem.ledger.unpriced_requests", "Requests to a model whose price is not known"),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! How the ledger is written.
+
+use serde::{Deserialize, Serialize};
+
+/// The `[gateway.ledger]` section.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LedgerSettings {
+    /// How many requests may run or wait to be written at once. Beyond it new ones wait.
+    pub buffer_records: usize,
+    /// How long they wait, in milliseconds, before they are refused with 503.
+    pub wait_ms: u64,
+    /// The pause between two writes, in milliseconds.
+    pub flush_ms: u64,
+    /// How long records are kept, in days; 0 = for ever.
+    pub retention_days: u64,
+    /// Whether records are also put into the outbox, from which they are published.
+    pub publish: bool,
+}
+
+impl Default for LedgerSettings {
+    fn default() -> Self {
+        Self { buffer_records: 65_536, wait_ms: 2_000, flush_ms: 100, retention_days: 400, publish: false }
+    }
+}
