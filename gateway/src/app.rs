@@ -1,6 +1,10 @@
 //! The state of the gateway, its table of routes and what it does in the background.
 
-use crate::{GatewaySettings, auth, auth::Keys, batches, files, home, inference, models, words};
+use crate::{
+    GatewaySettings, batches, files, home,
+    identity::{self, Identity},
+    inference, models, words,
+};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -8,6 +12,7 @@ use axum::{
     routing::{get, post},
 };
 use chassis::{drain::Drain, http::HttpSettings};
+use domain::Scope;
 use orchestrator::ModelBackend;
 use queue::Doorbell;
 use std::{sync::Arc, time::Duration};
@@ -26,7 +31,7 @@ pub struct Gateway {
     pub(crate) backend: Arc<dyn ModelBackend>,
     pub(crate) is_simulator: bool,
     pub(crate) drain: Drain,
-    pub(crate) keys: Keys,
+    pub(crate) identity: Identity,
     /// Uploads go on to their clean-up when the client has gone.
     pub(crate) uploads: TaskTracker,
 }
@@ -58,9 +63,10 @@ impl Gateway {
         is_simulator: bool,
         drain: Drain,
     ) -> Self {
-        let keys = Keys::new(store.clone(), Duration::from_millis(settings.keys_miss_refresh_ms));
+        let miss_interval = Duration::from_millis(settings.keys_miss_refresh_ms);
+        let identity = Identity::new(&settings.identity, store.clone(), miss_interval);
         let uploads = TaskTracker::new();
-        Self { settings, store, blobs, doorbell, backend, is_simulator, drain, keys, uploads }
+        Self { settings, store, blobs, doorbell, backend, is_simulator, drain, identity, uploads }
     }
 
     /// The public API, ready to serve.
@@ -68,28 +74,23 @@ impl Gateway {
         let limits = Limits { json_bytes: http.max_body_bytes, request_timeout: http.request_timeout };
         let form_bytes = to_usize(self.largest_file() + FORM_OVERHEAD_BYTES);
         let app = App { gateway: self, limits };
-        let routes = api(form_bytes)
-            .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
+        let routes = api(&app, form_bytes)
             .route_layer(middleware::from_fn(words::of_the_api))
             .route("/", get(home::page))
             .with_state(app);
         chassis::http::shell(routes, http)
     }
 
-    /// Keeps the keys fresh until the drain begins, then waits for uploads that are cleaning up.
+    /// Keeps keys and issuers fresh until the drain begins, then waits for uploads that are cleaning up.
     ///
     /// # Errors
     /// None today: a failed refresh is logged and tried again.
     pub async fn run_background(self: Arc<Self>, drain: Drain) -> domain::Result<()> {
-        let period = Duration::from_millis(self.settings.keys_refresh_ms.max(1));
-        let begun = drain.token();
-        while begun.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
-            if let Err(error) = self.keys.refresh().await {
-                tracing::warn!(error = %error.chain(), "the keys can't be read; the last known ones stay in force");
-            }
-        }
+        let refresh = Duration::from_millis(self.settings.keys_refresh_ms.max(1));
+        self.identity.follow(refresh, &drain).await;
         self.uploads.close();
         drain.expired().run_until_cancelled(self.uploads.wait()).await;
+        self.identity.note_uses().await;
         Ok(())
     }
 
@@ -102,8 +103,15 @@ fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-fn api(form_bytes: usize) -> Router<App> {
-    let files = get(files::list).merge(post(files::create).layer(DefaultBodyLimit::max(form_bytes)));
+/// Every route, behind the scope that it needs.
+fn api(app: &App, form_bytes: usize) -> Router<App> {
+    Router::new()
+        .merge(identity::guard(model_routes(), Scope::Inference, app))
+        .merge(identity::guard(file_routes(form_bytes), Scope::Files, app))
+        .merge(identity::guard(batch_routes(), Scope::Batches, app))
+}
+
+fn model_routes() -> Router<App> {
     Router::new()
         .route("/v1/chat/completions", post(inference::chat))
         .route("/v1/completions", post(inference::completions))
@@ -114,9 +122,18 @@ fn api(form_bytes: usize) -> Router<App> {
         .route("/v1/models", get(models::list))
         // Names of models may contain slashes.
         .route("/v1/models/{*id}", get(models::one))
+}
+
+fn file_routes(form_bytes: usize) -> Router<App> {
+    let files = get(files::list).merge(post(files::create).layer(DefaultBodyLimit::max(form_bytes)));
+    Router::new()
         .route("/v1/files", files)
         .route("/v1/files/{id}", get(files::one).delete(files::delete))
         .route("/v1/files/{id}/content", get(files::content))
+}
+
+fn batch_routes() -> Router<App> {
+    Router::new()
         .route("/v1/batches", get(batches::list).post(batches::create))
         .route("/v1/batches/{id}", get(batches::one))
         .route("/v1/batches/{id}/cancel", post(batches::cancel))

@@ -1,6 +1,6 @@
 //! The calls that somebody waits for: chat, completions and embeddings. Bytes pass through as they arrive.
 
-use crate::{app::App, extract::JsonBytes, wishes};
+use crate::{app::App, extract::JsonBytes, identity, wishes};
 use axum::{
     Extension,
     body::Body,
@@ -9,13 +9,14 @@ use axum::{
 };
 use bytes::Bytes;
 use chassis::http::ApiError;
-use domain::{Error, RequestContext, Result, Wishes};
+use domain::{Caller, Error, RequestContext, Result, Wishes};
 use futures::{Stream, StreamExt};
 use http::{HeaderName, HeaderValue, request::Parts};
 use orchestrator::{Dialect, Frame, ModelBody, ModelRequest, ModelResponse, Served};
 use std::{
     convert::Infallible,
     io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio_util::sync::CancellationToken;
@@ -59,7 +60,7 @@ pub(crate) async fn count_tokens(state: State<App>, call: Call) -> Result<Respon
 }
 
 /// What every call brings: who asks, what they said in headers, and the request.
-pub(crate) type Call = (Extension<RequestContext>, Said, JsonBytes);
+pub(crate) type Call = (Extension<Arc<Caller>>, Extension<RequestContext>, Said, JsonBytes);
 
 /// What the headers say. They are read in place: a copy of all of them for each request is not free.
 pub(crate) struct Said {
@@ -83,8 +84,9 @@ impl<S: Sync> FromRequestParts<S> for Said {
 }
 
 async fn answer(app: &App, call: Call, dialect: Dialect) -> Result<Response, ApiError> {
-    let (Extension(context), said, JsonBytes(body)) = call;
+    let (Extension(caller), Extension(context), said, JsonBytes(body)) = call;
     let request = ModelRequest { betas: said.betas, ..ModelRequest::parse(dialect, body)? };
+    identity::require_model(&caller, &request.head.model)?;
     let patience = said.patience.or((!request.head.stream).then_some(app.limits.request_timeout));
     let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
     let context = RequestContext { deadline, wishes: said.wishes, ..context };

@@ -2,13 +2,13 @@
 //! Every answer that is not a success has OpenAI's four-key error body.
 
 mod app;
-mod auth;
 mod batches;
 mod convert;
 mod download;
 mod extract;
 mod files;
 mod home;
+pub mod identity;
 mod inference;
 mod models;
 mod paging;
