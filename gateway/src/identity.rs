@@ -57,13 +57,21 @@ impl Identity {
 
     /// Keeps keys, tenants and issuers fresh, and notes the uses of keys, until the drain begins.
     pub(crate) async fn follow(&self, refresh: Duration, drain: &Drain) {
-        let refreshes = every(refresh, drain, async || {
+        futures::join!(self.refresh_keys(refresh, drain), self.follow_uses(drain), self.tokens.follow(drain));
+    }
+
+    async fn refresh_keys(&self, period: Duration, drain: &Drain) {
+        while pause(period, drain).await {
             if let Err(error) = self.keys.refresh().await {
                 tracing::warn!(error = %error.chain(), "the keys can't be read; the last known ones stay in force");
             }
-        });
-        let notes = every(self.note_uses, drain, async || self.note_uses().await);
-        futures::join!(refreshes, notes, self.tokens.follow(drain));
+        }
+    }
+
+    async fn follow_uses(&self, drain: &Drain) {
+        while pause(self.note_uses, drain).await {
+            self.note_uses().await;
+        }
     }
 
     /// Writes down when keys were last used.
@@ -74,11 +82,9 @@ impl Identity {
     }
 }
 
-async fn every(period: Duration, drain: &Drain, mut work: impl AsyncFnMut()) {
-    let begun = drain.token();
-    while begun.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
-        work().await;
-    }
+/// Whether there is more to do after the pause.
+async fn pause(period: Duration, drain: &Drain) -> bool {
+    drain.token().run_until_cancelled(tokio::time::sleep(period)).await.is_some()
 }
 
 /// Lets only callers with `scope` reach these routes, whose handlers find an `Arc<Caller>` and a [`RequestContext`].
