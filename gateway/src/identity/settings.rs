@@ -21,9 +21,10 @@ pub struct IdentitySettings {
     /// Whose tokens are taken.
     #[serde(deserialize_with = "issuers")]
     pub issuers: Vec<IssuerSettings>,
-    /// How often the keys of issuers are read again, in seconds. A token that was checked is checked again after this.
+    /// How often the keys of issuers are read again, in seconds. A token that was checked is checked again after
+    /// this. 1 to 86,400.
     pub jwks_refresh_secs: u64,
-    /// The shortest time between two readings of an issuer's keys, whatever tokens say, in seconds.
+    /// The shortest time between two readings of an issuer's keys, whatever tokens say, in seconds. 1 to 86,400.
     pub jwks_min_interval_secs: u64,
     /// How many checked tokens are remembered.
     pub token_cache_entries: u64,

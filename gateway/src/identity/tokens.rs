@@ -13,6 +13,9 @@ use moka::future::Cache;
 use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
 
+/// Whatever the settings say, a key that an issuer has withdrawn is forgotten after a day.
+const LONGEST_REFRESH_SECS: u64 = 86_400;
+
 /// The issuers and what is known of their tokens.
 pub(super) struct Tokens {
     issuers: Vec<Issuer>,
@@ -32,8 +35,8 @@ struct Checked {
 
 impl Tokens {
     pub(super) fn new(settings: &IdentitySettings) -> Self {
-        let refresh = Duration::from_secs(settings.jwks_refresh_secs);
-        let min_interval = Duration::from_secs(settings.jwks_min_interval_secs);
+        let refresh = Duration::from_secs(settings.jwks_refresh_secs.clamp(1, LONGEST_REFRESH_SECS));
+        let min_interval = Duration::from_secs(settings.jwks_min_interval_secs.clamp(1, LONGEST_REFRESH_SECS));
         let issuer = |issuer: &IssuerSettings| Issuer {
             settings: issuer.clone(),
             verifier: Verifier::new(Trust {
