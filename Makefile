@@ -23,12 +23,16 @@ test-rust:
 	$(CARGO) build --workspace --bins --locked
 	scripts/with-postgres.sh $(CARGO) test --workspace --locked --no-fail-fast
 
-test-sdk: $(VENV)/ready
-	$(CARGO) build --bin tandem --locked
+test-sdk: $(VENV)/ready tests/oidc/node_modules/ready
+	$(CARGO) build --bin tandem --bin orchestrator --locked
 	$(VENV)/bin/pytest -q tests/sdk
 
 $(VENV)/ready: tests/sdk/requirements.txt
 	scripts/venv.sh $(VENV) tests/sdk/requirements.txt
+	touch $@
+
+tests/oidc/node_modules/ready: tests/oidc/package-lock.json
+	cd tests/oidc && npm ci --no-audit --no-fund --silent
 	touch $@
 
 bench: ## what the gateway adds to a request, against the simulator
@@ -51,4 +55,4 @@ migrate: ## bring the database of tandem.toml to this version
 
 clean: ## remove what was built and the embedded data
 	$(CARGO) clean
-	rm -rf data $(VENV)
+	rm -rf data $(VENV) tests/oidc/node_modules

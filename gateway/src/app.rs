@@ -1,9 +1,9 @@
 //! The state of the gateway, its table of routes and what it does in the background.
 
 use crate::{
-    GatewaySettings, auth,
-    auth::Keys,
-    batches, files, home, inference,
+    GatewaySettings, batches, files, home,
+    identity::{self, Identity},
+    inference,
     ledger::{Ledger, Prices},
     limits::Limits,
     models,
@@ -17,6 +17,7 @@ use axum::{
     routing::{get, post},
 };
 use chassis::{drain::Drain, http::HttpSettings};
+use domain::Scope;
 use orchestrator::ModelBackend;
 use queue::Doorbell;
 use std::{sync::Arc, time::Duration};
@@ -35,7 +36,7 @@ pub struct Gateway {
     pub(crate) backend: Arc<dyn ModelBackend>,
     pub(crate) is_simulator: bool,
     pub(crate) drain: Drain,
-    pub(crate) keys: Keys,
+    pub(crate) identity: Identity,
     pub(crate) overload: Overload,
     pub(crate) prices: Prices,
     pub(crate) limits: Arc<Limits>,
@@ -71,7 +72,8 @@ impl Gateway {
         is_simulator: bool,
         drain: Drain,
     ) -> Self {
-        let keys = Keys::new(store.clone(), Duration::from_millis(settings.keys_miss_refresh_ms));
+        let miss_interval = Duration::from_millis(settings.keys_miss_refresh_ms);
+        let identity = Identity::new(&settings.identity, store.clone(), miss_interval);
         let limits = Arc::new(Limits::new(settings.limits.clone(), store.clone()));
         let ledger = Arc::new(Ledger::new(settings.ledger.clone(), store.clone()));
         Self {
@@ -85,7 +87,7 @@ impl Gateway {
             backend,
             is_simulator,
             drain,
-            keys,
+            identity,
             limits,
             ledger,
         }
@@ -96,16 +98,15 @@ impl Gateway {
         let bounds = Bounds { json_bytes: http.max_body_bytes, request_timeout: http.request_timeout };
         let form_bytes = to_usize(self.largest_file() + FORM_OVERHEAD_BYTES);
         let app = App { gateway: self, bounds };
-        let routes = api(form_bytes)
-            .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
+        let routes = api(&app, form_bytes)
             .route_layer(middleware::from_fn(words::of_the_api))
             .route("/", get(home::page))
             .with_state(app);
         chassis::http::shell(routes, http)
     }
 
-    /// Keeps keys, limits and prices fresh until the drain begins; writes the ledger and settles limits until the last request has
-    /// ended; waits for uploads that are cleaning up.
+    /// Keeps keys, issuers, limits and prices fresh until the drain begins; writes the ledger and settles limits until the last
+    /// request has ended; waits for uploads that are cleaning up.
     ///
     /// # Errors
     /// None today: what fails is logged and tried again.
@@ -114,21 +115,21 @@ impl Gateway {
             drain.begun().await;
             self.uploads.close();
             drain.expired().run_until_cancelled(self.uploads.wait()).await;
+            self.identity.note_uses().await;
         };
-        let (snapshots, limits) = (self.keep_fresh(drain.clone()), self.limits.clone().run(drain.clone()));
-        tokio::join!(snapshots, limits, self.ledger.run(drain.clone()), uploads);
+        let refresh = Duration::from_millis(self.settings.keys_refresh_ms.max(1));
+        let (limits, ledger) = (self.limits.clone().run(drain.clone()), self.ledger.run(drain.clone()));
+        let (identity, snapshots) = (self.identity.follow(refresh, &drain), self.keep_fresh(refresh, drain.clone()));
+        tokio::join!(identity, snapshots, limits, ledger, uploads);
         Ok(())
     }
 
-    async fn keep_fresh(&self, drain: Drain) {
-        let period = Duration::from_millis(self.settings.keys_refresh_ms.max(1));
+    async fn keep_fresh(&self, period: Duration, drain: Drain) {
         let begun = drain.token();
         while begun.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
-            for (what, read) in [
-                ("keys", self.keys.refresh().await),
-                ("limits", self.limits.refresh().await),
-                ("prices", self.prices.refresh(&*self.backend).await),
-            ] {
+            for (what, read) in
+                [("limits", self.limits.refresh().await), ("prices", self.prices.refresh(&*self.backend).await)]
+            {
                 if let Err(error) = read {
                     tracing::warn!(error = %error.chain(), "the {what} can't be read; the last known ones stay in force");
                 }
@@ -145,8 +146,15 @@ fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-fn api(form_bytes: usize) -> Router<App> {
-    let files = get(files::list).merge(post(files::create).layer(DefaultBodyLimit::max(form_bytes)));
+/// Every route, behind the scope that it needs.
+fn api(app: &App, form_bytes: usize) -> Router<App> {
+    Router::new()
+        .merge(identity::guard(model_routes(), Scope::Inference, app))
+        .merge(identity::guard(file_routes(form_bytes), Scope::Files, app))
+        .merge(identity::guard(batch_routes(), Scope::Batches, app))
+}
+
+fn model_routes() -> Router<App> {
     Router::new()
         .route("/v1/chat/completions", post(inference::chat))
         .route("/v1/completions", post(inference::completions))
@@ -157,9 +165,18 @@ fn api(form_bytes: usize) -> Router<App> {
         .route("/v1/models", get(models::list))
         // Names of models may contain slashes.
         .route("/v1/models/{*id}", get(models::one))
+}
+
+fn file_routes(form_bytes: usize) -> Router<App> {
+    let files = get(files::list).merge(post(files::create).layer(DefaultBodyLimit::max(form_bytes)));
+    Router::new()
         .route("/v1/files", files)
         .route("/v1/files/{id}", get(files::one).delete(files::delete))
         .route("/v1/files/{id}/content", get(files::content))
+}
+
+fn batch_routes() -> Router<App> {
+    Router::new()
         .route("/v1/batches", get(batches::list).post(batches::create))
         .route("/v1/batches/{id}", get(batches::one))
         .route("/v1/batches/{id}/cancel", post(batches::cancel))

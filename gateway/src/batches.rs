@@ -4,15 +4,17 @@ use crate::{
     app::{App, Gateway},
     convert,
     extract::{ApiJson, ApiPath, ApiQuery},
-    paging,
+    identity, paging,
 };
 use axum::{Extension, Json, extract::State};
 use chassis::http::ApiError;
-use domain::{BatchId, Endpoint, Error, FileId, Pointer, PointerKind, RequestContext, Result, completion_window_secs};
+use domain::{
+    BatchId, Caller, Endpoint, Error, FileId, Pointer, PointerKind, RequestContext, Result, completion_window_secs,
+};
 use serde::Deserialize;
 use serde_json::Value;
-use std::time::Duration;
-use store::NewBatch;
+use std::{sync::Arc, time::Duration};
+use store::{FileIndex, FileRow, NewBatch};
 use wire::batch::{Batch, List};
 
 const METADATA_PAIRS: usize = 16;
@@ -46,11 +48,15 @@ pub(crate) struct ListQuery {
 /// `POST /v1/batches`
 pub(crate) async fn create(
     State(app): State<App>,
+    Extension(caller): Extension<Arc<Caller>>,
     Extension(context): Extension<RequestContext>,
     ApiJson(body): ApiJson<CreateBatch>,
 ) -> Result<Json<Batch>, ApiError> {
     let new = to_new_batch(&context, body)?;
-    require_input(&app.gateway, &new).await?;
+    let input = require_input(&app.gateway, &new).await?;
+    if let Some(index) = &input.index {
+        identity::require_models(&caller, &serde_json::from_str::<FileIndex>(index).map_err(Error::internal)?)?;
+    }
     let row = app.gateway.store.insert_batch(new).await?;
     ring(&app.gateway, &context, PointerKind::Validate, &row.id).await;
     Ok(Json(convert::batch(row)?))
@@ -106,7 +112,7 @@ async fn ring(gateway: &Gateway, context: &RequestContext, kind: PointerKind, id
     }
 }
 
-async fn require_input(gateway: &Gateway, new: &NewBatch) -> Result<()> {
+async fn require_input(gateway: &Gateway, new: &NewBatch) -> Result<FileRow> {
     let id = &new.input_file_id;
     let file = gateway
         .store
@@ -114,7 +120,7 @@ async fn require_input(gateway: &Gateway, new: &NewBatch) -> Result<()> {
         .await?
         .ok_or_else(|| Error::not_found(format!("No such File object: {id}")).with_param("input_file_id"))?;
     if file.purpose == "batch" {
-        return Ok(());
+        return Ok(file);
     }
     let message = format!("The file {id} has purpose '{}'; a batch needs one of purpose 'batch'.", file.purpose);
     Err(Error::invalid(message).with_param("input_file_id"))

@@ -3,6 +3,7 @@
 use crate::{
     app::App,
     extract::JsonBytes,
+    identity,
     ledger::{Asked, Entry},
     limits::Refusal,
     wishes,
@@ -66,7 +67,7 @@ pub(crate) async fn count_tokens(state: State<App>, call: Call) -> Result<Respon
 }
 
 /// What every call brings: who asks, what they said in headers, and the request.
-pub(crate) type Call = (Extension<RequestContext>, Extension<Arc<Caller>>, Said, JsonBytes);
+pub(crate) type Call = (Extension<Arc<Caller>>, Extension<RequestContext>, Said, JsonBytes);
 
 /// What the headers say. They are read in place: a copy of all of them for each request is not free.
 pub(crate) struct Said {
@@ -90,8 +91,9 @@ impl<S: Sync> FromRequestParts<S> for Said {
 }
 
 async fn answer(app: &App, call: Call, dialect: Dialect) -> Result<Response, ApiError> {
-    let (Extension(context), Extension(caller), said, JsonBytes(body)) = call;
+    let (Extension(caller), Extension(context), said, JsonBytes(body)) = call;
     let request = ModelRequest { betas: said.betas, ..ModelRequest::parse(dialect, body)? };
+    identity::require_model(&caller, &request.head.model)?;
     let patience = said.patience.or((!request.head.stream).then_some(app.bounds.request_timeout));
     let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
     let context = RequestContext { deadline, wishes: said.wishes, ..context };

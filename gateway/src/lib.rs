@@ -3,13 +3,13 @@
 
 mod admission;
 mod app;
-mod auth;
 mod batches;
 mod convert;
 mod download;
 mod extract;
 mod files;
 mod home;
+pub mod identity;
 mod inference;
 mod ledger;
 mod limits;

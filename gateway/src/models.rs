@@ -1,11 +1,12 @@
 //! `GET /v1/models`: what may be named in `model`.
 
-use crate::{app::App, extract::ApiPath};
-use axum::{Json, extract::State};
+use crate::{app::App, extract::ApiPath, identity};
+use axum::{Extension, Json, extract::State};
 use chassis::http::ApiError;
-use domain::Error;
+use domain::Caller;
 use orchestrator::ModelInfo;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// A model in OpenAI's shape, with the context length that vLLM adds.
 #[derive(Serialize)]
@@ -25,20 +26,25 @@ pub(crate) struct Models {
     data: Vec<Model>,
 }
 
-/// `GET /v1/models`
-pub(crate) async fn list(State(app): State<App>) -> Result<Json<Models>, ApiError> {
-    let models = app.gateway.backend.models().await?;
-    Ok(Json(Models { object: "list", data: models.into_iter().map(to_wire).collect() }))
+/// `GET /v1/models`: those that the caller may ask.
+pub(crate) async fn list(
+    State(app): State<App>,
+    Extension(caller): Extension<Arc<Caller>>,
+) -> Result<Json<Models>, ApiError> {
+    let models = app.gateway.backend.models().await?.into_iter();
+    let data = models.filter(|model| caller.models.allows(&model.id)).map(to_wire).collect();
+    Ok(Json(Models { object: "list", data }))
 }
 
 /// `GET /v1/models/{id}`
-pub(crate) async fn one(State(app): State<App>, ApiPath(id): ApiPath) -> Result<Json<Model>, ApiError> {
+pub(crate) async fn one(
+    State(app): State<App>,
+    Extension(caller): Extension<Arc<Caller>>,
+    ApiPath(id): ApiPath,
+) -> Result<Json<Model>, ApiError> {
+    identity::require_model(&caller, &id)?;
     let models = app.gateway.backend.models().await?;
-    let model = models.into_iter().find(|model| model.id == id).ok_or_else(|| {
-        Error::not_found(format!("The model `{id}` does not exist or you do not have access to it."))
-            .with_code("model_not_found")
-            .with_param("model")
-    })?;
+    let model = models.into_iter().find(|model| model.id == id).ok_or_else(|| identity::no_such_model(&id))?;
     Ok(Json(to_wire(model)))
 }
 

@@ -1,6 +1,6 @@
 //! What an operator may tune at the door.
 
-use crate::{ledger::LedgerSettings, limits::LimitsSettings, overload::OverloadSettings};
+use crate::{identity::IdentitySettings, ledger::LedgerSettings, limits::LimitsSettings, overload::OverloadSettings};
 use serde::{Deserialize, Serialize};
 
 /// The limits and periods of the gateway.
@@ -25,6 +25,8 @@ pub struct GatewaySettings {
     pub limits: LimitsSettings,
     /// How the ledger is written.
     pub ledger: LedgerSettings,
+    /// Keys and tokens.
+    pub identity: IdentitySettings,
 }
 
 impl Default for GatewaySettings {
@@ -39,6 +41,7 @@ impl Default for GatewaySettings {
             overload: OverloadSettings::default(),
             limits: LimitsSettings::default(),
             ledger: LedgerSettings::default(),
+            identity: IdentitySettings::default(),
         }
     }
 }

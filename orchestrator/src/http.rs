@@ -1,13 +1,15 @@
-//! The internal service: a [`ModelBackend`] for other processes. It trusts its callers; only they may reach it.
+//! The internal service: a [`ModelBackend`] for other processes. It believes what its callers say of tenants and keys, so
+//! `access` lets nobody else through.
 
 use crate::{
-    Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse,
+    Access, Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse, access,
     link::{self, AnswerHead, CALL_PATH, MODELS_PATH},
 };
 use axum::{
     Json, Router,
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, Path, State},
+    middleware,
     response::Response,
     routing::{get, post},
 };
@@ -22,12 +24,13 @@ const MAX_BODY_BYTES: usize = 256 << 20;
 
 type Backend = Arc<dyn ModelBackend>;
 
-/// Serves `backend` to `RemoteBackend`s.
-pub fn routes(backend: Arc<dyn ModelBackend>) -> Router {
+/// Serves `backend` to `RemoteBackend`s that `access` allows.
+pub fn routes(backend: Arc<dyn ModelBackend>, access: Access) -> Router {
     Router::new()
         .route(&format!("{CALL_PATH}{{dialect}}"), post(call))
         .route(MODELS_PATH, get(models))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .route_layer(middleware::from_fn_with_state(access, access::require))
         .with_state(backend)
 }
 

@@ -1,11 +1,13 @@
 //! From a model's name to an answer: which deployment serves it, the call to that deployment, and what to do when it
 //! fails. Knows no tenants' rights, no batches and no database.
 
+mod access;
 mod attempts;
 mod backend;
 mod body;
 mod breaker;
 mod cache;
+mod caller;
 pub mod catalog;
 mod catalog_file;
 mod client;
@@ -40,8 +42,10 @@ mod table;
 mod translate;
 mod watch;
 
+pub use access::Access;
 pub use backend::{ListPrice, ModelBackend, ModelInfo, ModelRequest, ModelResponse, Served};
 pub use body::{Frame, ModelBody, Outcome, Progress};
+pub use caller::Caller;
 pub use catalog_file::read_catalog;
 pub use client::UpstreamClient;
 pub use dialect::Dialect;

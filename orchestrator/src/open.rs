@@ -1,7 +1,7 @@
 //! The one place that decides between routing here and asking an orchestrator: callers can't tell the difference.
 
 use crate::{
-    ModelBackend, Router, UpstreamClient, catalog_file, reload,
+    Caller, ModelBackend, Router, UpstreamClient, catalog_file, reload,
     remote::RemoteBackend,
     settings::{ModelsSettings, OrchestratorSettings},
     watch,
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// for as long as `process` runs.
 ///
 /// # Errors
-/// When the catalog can't be read or used.
+/// When the catalog can't be read or used, or this process has no credentials for the orchestrator.
 pub fn open(
     orchestrator: &OrchestratorSettings,
     models: &ModelsSettings,
@@ -22,7 +22,8 @@ pub fn open(
 ) -> Result<Arc<dyn ModelBackend>> {
     let client = UpstreamClient::new();
     if let Some(url) = &orchestrator.url {
-        return Ok(Arc::new(RemoteBackend::new(url, client)));
+        let caller = Caller::open(orchestrator)?;
+        return Ok(Arc::new(RemoteBackend::new(url, client, caller)));
     }
     let text = catalog_file::read(models)?;
     let router = Router::new(catalog_file::parse(models, &text)?, client, models);

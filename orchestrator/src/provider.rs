@@ -63,7 +63,7 @@ fn bearer(token: &SecretString) -> Result<HeaderValue> {
 }
 
 /// A header value that no log shows.
-fn sensitive(text: &str) -> Result<HeaderValue> {
+pub(crate) fn sensitive(text: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::try_from(text).map_err(Error::internal)?;
     value.set_sensitive(true);
     Ok(value)

@@ -1,7 +1,7 @@
 //! A backend in another process, behind the routes of `http`. To its callers it is no different from the router.
 
 use crate::{
-    Dialect, Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Progress,
+    Caller, Dialect, Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Progress,
     backend::is_event_stream,
     catalog::Timeouts,
     client::UpstreamClient,
@@ -33,16 +33,18 @@ const TIMEOUTS: Timeouts = Timeouts {
 pub struct RemoteBackend {
     base: String,
     client: UpstreamClient,
+    caller: Caller,
 }
 
 impl RemoteBackend {
-    /// A backend at `url`, as `http://orchestrator:8080`.
+    /// A backend at `url`, as `http://orchestrator:8080`, for a process with these credentials.
     #[must_use]
-    pub fn new(url: &Url, client: UpstreamClient) -> Self {
-        Self { base: url.as_str().trim_end_matches('/').to_owned(), client }
+    pub fn new(url: &Url, client: UpstreamClient, caller: Caller) -> Self {
+        Self { base: url.as_str().trim_end_matches('/').to_owned(), client, caller }
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>, limits: &Limits) -> Result<Response<Incoming>> {
+    async fn send(&self, mut request: Request<Full<Bytes>>, limits: &Limits) -> Result<Response<Incoming>> {
+        self.caller.authorize(request.headers_mut()).await?;
         let response =
             limits.within(limits.total(), self.client.send(request, TIMEOUTS.connect)).await.map_err(too_late)?;
         let response = response.map_err(|cause| {
@@ -54,6 +56,9 @@ impl RemoteBackend {
         }
         let (parts, body) = response.into_parts();
         let body = read(body, limits).await.unwrap_or_default();
+        if parts.status == StatusCode::UNAUTHORIZED || parts.status == StatusCode::FORBIDDEN {
+            return Err(not_us(&body));
+        }
         Err(link::read_error(parts.status, &parts.headers, &body))
     }
 }
@@ -157,6 +162,13 @@ async fn read(body: Incoming, limits: &Limits) -> Result<Bytes> {
 
 fn too_late(failure: Failure) -> Error {
     failure.error
+}
+
+/// The orchestrator refuses this process; the caller's own key is fine.
+fn not_us(body: &Bytes) -> Error {
+    Error::new(Kind::BadUpstream, "This platform's services don't accept each other; its operator has to mend that.")
+        .with_code(crate::CREDENTIALS_REFUSED)
+        .with_source(format!("the orchestrator answers {}", String::from_utf8_lossy(&body[..body.len().min(500)])))
 }
 
 fn cut() -> Error {

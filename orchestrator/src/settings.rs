@@ -2,7 +2,9 @@
 
 use chassis::{
     http::HttpSettings,
+    jwt::IssuerUrl,
     process::{AdminSettings, DrainSettings},
+    settings::Secret,
     telemetry::TelemetrySettings,
 };
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// The port for probes and metrics.
     pub admin: AdminSettings,
+    /// Who may use the internal service.
+    pub orchestrator: AccessSettings,
     /// The catalog.
     pub models: ModelsSettings,
     /// The end of the process.
@@ -30,6 +34,7 @@ impl Default for Settings {
         Self {
             http: HttpSettings { bind: SocketAddr::from(([127, 0, 0, 1], 8081)), ..HttpSettings::default() },
             admin: AdminSettings::at_port(9091),
+            orchestrator: AccessSettings::default(),
             models: ModelsSettings::default(),
             drain: DrainSettings::default(),
             telemetry: TelemetrySettings::default(),
@@ -79,4 +84,29 @@ impl Default for ModelsSettings {
 pub struct OrchestratorSettings {
     /// The orchestrator's address, as `http://orchestrator:8081`; none = route in this process.
     pub url: Option<Url>,
+    /// The secret that the orchestrator shares with its callers.
+    pub secret: Secret,
+    /// For whom Google's ID tokens of this process's service account are made out: the orchestrator's own `audience`.
+    pub audience: Option<String>,
+}
+
+/// Who may use the internal service of an orchestrator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessSettings {
+    /// The secret that callers share with it.
+    pub secret: Secret,
+    /// For whom the ID tokens of its callers are made out, usually its own URL; none = tokens are not taken.
+    pub audience: Option<String>,
+    /// The addresses of the service accounts whose tokens are taken.
+    pub service_accounts: Vec<String>,
+    /// Who signs their tokens.
+    pub issuer: IssuerUrl,
+}
+
+impl Default for AccessSettings {
+    fn default() -> Self {
+        let issuer = IssuerUrl::try_from("https://accounts.google.com".to_owned()).expect("Google's is an https URL");
+        Self { secret: Secret::default(), audience: None, service_accounts: Vec::new(), issuer }
+    }
 }

@@ -1,7 +1,7 @@
 //! The command line: every command, flag and help text.
 
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Tandem: one OpenAI-compatible API over your own and managed models, with batches on the same GPUs.
 #[derive(Debug, Parser)]
@@ -69,13 +69,37 @@ pub(crate) enum KeysAction {
         /// The tenant it acts for; made when it does not exist.
         #[arg(long, default_value = "default")]
         tenant: String,
-        /// Let it use the admin API.
-        #[arg(long)]
+        /// Let it do everything, the admin API included.
+        #[arg(long, conflicts_with = "scopes")]
         admin: bool,
+        /// What it may do: words of inference, files, batches, usage, admin; all but admin when nothing is said.
+        #[arg(long, value_delimiter = ',', value_name = "SCOPE,...")]
+        scopes: Vec<String>,
+        /// The models that it may ask; every model when nothing is said.
+        #[arg(long, value_delimiter = ',', value_name = "MODEL,...")]
+        models: Vec<String>,
+        /// How long it works, as 30d; without end when nothing is said.
+        #[arg(long, value_parser = humantime::parse_duration, value_name = "SPAN")]
+        expires: Option<Duration>,
+        /// What its operators want to remember.
+        #[arg(long, default_value = "")]
+        note: String,
     },
-    /// List the keys, without their secrets.
-    List,
-    /// Refuse a key from now on.
+    /// List the keys, newest first, without their secrets.
+    List {
+        /// Only those of this tenant.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Give a key another secret, which is shown once. Its id, scopes and limits stay.
+    Rotate {
+        /// The key's id, as `list` shows it.
+        id: String,
+        /// How long the secret before works too, as 24h.
+        #[arg(long, value_parser = humantime::parse_duration, default_value = "24h", value_name = "SPAN")]
+        overlap: Duration,
+    },
+    /// Refuse a key and all its secrets from now on.
     Revoke {
         /// The key's id, as `list` shows it.
         id: String,

@@ -26,7 +26,7 @@ pub(crate) async fn run(settings: Settings, args: UpArgs) -> anyhow::Result<()> 
     let models = models::choose(&settings, &args, &mut process).await?;
     let doorbell: Arc<dyn Doorbell> = Arc::new(Embedded::new(store.clone()));
 
-    let secret = first_key(&store).await?;
+    let secret = first_key(&store, &settings.gateway.identity.environment).await?;
     banner::print(&settings, api.local_addr()?, &models.source, secret.as_deref(), models.example.as_deref());
 
     let parts = Parts { store, blobs, doorbell, backend: models.backend };
@@ -65,11 +65,12 @@ fn worker(settings: &Settings, parts: Parts) -> Worker {
 }
 
 /// Makes the first admin key of a new installation; `None` when there are keys already.
-async fn first_key(store: &Store) -> anyhow::Result<Option<String>> {
-    if !store.list_keys().await?.is_empty() {
+async fn first_key(store: &Store, environment: &str) -> anyhow::Result<Option<String>> {
+    if !store.list_keys(None, None, 1).await?.0.is_empty() {
         return Ok(None);
     }
     let tenant = store.ensure_tenant("default").await?;
-    let (_, secret) = store.create_key(&tenant.id, &NewKey::named("first admin key", Scopes::ADMIN)).await?;
+    let new = NewKey { environment: environment.to_owned(), ..NewKey::named("first admin key", Scopes::ADMIN) };
+    let (_, secret) = store.create_key(&tenant.id, &new).await?;
     Ok(Some(secret))
 }

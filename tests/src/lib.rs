@@ -15,6 +15,9 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+/// What the processes of the services topology share.
+const SECRET: &str = "the secret between services";
+
 /// Where a site keeps its state.
 #[derive(Debug, Clone, Copy)]
 pub enum Database {
@@ -107,18 +110,18 @@ impl Site {
         let internal = format!("http://{inside}");
         let orchestrator = self
             .spawn("orchestrator", &internal, |command| {
-                command.env("TANDEM__HTTP__BIND", inside.to_string());
+                command.env("TANDEM__HTTP__BIND", inside.to_string()).env("TANDEM__ORCHESTRATOR__SECRET", SECRET);
             })
             .await;
         let gateway = self
             .spawn("gateway", &format!("http://{outside}"), |command| {
                 command.env("TANDEM__HTTP__BIND", outside.to_string());
-                self.name_shared_state(command).env("TANDEM__ORCHESTRATOR__URL", &internal);
+                name_orchestrator(self.name_shared_state(command), &internal);
             })
             .await;
         let worker = self
             .spawn("worker", "", |command| {
-                hurry(self.name_shared_state(command)).env("TANDEM__ORCHESTRATOR__URL", &internal);
+                name_orchestrator(hurry(self.name_shared_state(command)), &internal);
             })
             .await;
         self.wait_until_it_serves(&gateway).await;
@@ -282,6 +285,11 @@ fn hurry(command: &mut Command) -> &mut Command {
         command.env(format!("TANDEM__WORKER__{period}"), "300");
     }
     command
+}
+
+/// Where the orchestrator is, and what it shares with those that may call it.
+fn name_orchestrator(command: &mut Command, url: &str) {
+    command.env("TANDEM__ORCHESTRATOR__URL", url).env("TANDEM__ORCHESTRATOR__SECRET", SECRET);
 }
 
 /// An address on this machine that nobody uses.

@@ -3,6 +3,7 @@
 
 pub mod drain;
 pub mod http;
+pub mod jwt;
 pub mod process;
 pub mod settings;
 pub mod telemetry;

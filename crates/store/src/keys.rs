@@ -1,13 +1,20 @@
 //! Tenants and their API keys. A secret is shown once; the table holds its SHA-256 only.
 
+mod secret;
+mod snapshot;
+
+pub use snapshot::KeyRecord;
+
 use crate::{
     Store,
+    files::page,
     row::{Columns, db},
+    store::Sql,
 };
 use domain::{Error, KeyId, ModelAccess, Result, Scopes, TenantId};
-use rand::Rng;
-use sha2::{Digest, Sha256};
+use secret::Secret;
 use sqlx::any::AnyRow;
+use std::time::Duration;
 
 /// A customer of the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +50,8 @@ pub struct ApiKey {
     pub last_used_at_ms: Option<i64>,
     /// Milliseconds; `None` while it works.
     pub revoked_at_ms: Option<i64>,
+    /// Milliseconds; until then the secret before the last rotation works too.
+    pub old_until_ms: Option<i64>,
 }
 
 /// What a key is to be.
@@ -77,21 +86,19 @@ impl NewKey {
     }
 }
 
-/// A key as the gateway checks it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyRecord {
-    /// Its public name.
-    pub id: KeyId,
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// What it may do.
-    pub scopes: Scopes,
-    /// Which models it may ask.
-    pub models: ModelAccess,
-    /// Milliseconds; it works until then.
-    pub expires_at_ms: Option<i64>,
-    /// SHA-256 of the secret's text.
-    pub secret_sha256: [u8; 32],
+/// What is to become of a key; `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct KeyPatch {
+    /// Another name.
+    pub name: Option<String>,
+    /// Another note.
+    pub note: Option<String>,
+    /// What it may do from now on.
+    pub scopes: Option<Scopes>,
+    /// Which models it may ask from now on.
+    pub models: Option<ModelAccess>,
+    /// Milliseconds; `Some(None)` takes its end away.
+    pub expires_at_ms: Option<Option<i64>>,
 }
 
 impl Store {
@@ -123,58 +130,119 @@ impl Store {
     }
 
     /// A new key and its secret, which can't be read again.
+    ///
+    /// # Errors
+    /// `InvalidRequest` when the environment is not a word of 1 to 16 lower-case letters and digits.
     pub async fn create_key(&self, tenant: &TenantId, new: &NewKey) -> Result<(ApiKey, String)> {
-        let secret = new_secret(&new.environment);
-        let row = self
+        let secret = Secret::generate(&new.environment)?;
+        let row = self.insert_key_sql(tenant, new, &secret)?.fetch_one(self.writer()).await.map_err(db)?;
+        Ok((api_key(&row)?, secret.into_text()))
+    }
+
+    /// A page of keys, revoked ones too, newest first, and whether there are more; of one tenant or of all.
+    pub async fn list_keys(
+        &self,
+        tenant: Option<&TenantId>,
+        after: Option<&KeyId>,
+        limit: i64,
+    ) -> Result<(Vec<ApiKey>, bool)> {
+        let rows = self
             .sql(
-                "INSERT INTO keys (id, tenant_id, name, scopes, models, note, hint, expires_at_ms, secret_sha256, \
-                 created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now_ms()) RETURNING *",
+                "SELECT * FROM keys WHERE (CAST($1 AS TEXT) IS NULL OR tenant_id = $1) \
+                 AND (CAST($2 AS TEXT) IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
             )
-            .bind(KeyId::generate().as_str())
-            .bind(tenant.as_str())
-            .bind(new.name.as_str())
-            .bind(new.scopes.to_string())
-            .bind(models_json(&new.models)?)
-            .bind(new.note.as_str())
-            .bind(hint(&secret))
-            .bind(new.expires_at_ms)
-            .bind(Sha256::digest(&secret).to_vec())
-            .fetch_one(self.writer())
+            .bind(tenant.map(TenantId::as_str))
+            .bind(after.map(KeyId::as_str))
+            .bind(limit + 1)
+            .fetch_all(self.reader())
             .await
             .map_err(db)?;
-        Ok((api_key(&row)?, secret))
+        page(&rows, limit, api_key)
     }
 
-    /// Every key, revoked ones too, oldest first.
-    pub async fn list_keys(&self) -> Result<Vec<ApiKey>> {
-        let rows = self.sql("SELECT * FROM keys ORDER BY created_at_ms, id").fetch_all(self.reader()).await;
-        rows.map_err(db)?.iter().map(api_key).collect()
+    /// The key of that id, revoked or not.
+    pub async fn key(&self, id: &KeyId) -> Result<Option<ApiKey>> {
+        let row = self.sql("SELECT * FROM keys WHERE id = $1").bind(id.as_str()).fetch_optional(self.reader()).await;
+        row.map_err(db)?.as_ref().map(api_key).transpose()
     }
 
-    /// Stops a key. `false` when there is no working key of that id.
+    /// Changes a key. `None`: there is no working key of that id.
+    pub async fn patch_key(&self, id: &KeyId, patch: &KeyPatch) -> Result<Option<ApiKey>> {
+        let row = self.patch_key_sql(id, patch)?.fetch_optional(self.writer()).await.map_err(db)?;
+        row.as_ref().map(api_key).transpose()
+    }
+
+    /// Gives a key another secret. The one before it works for `overlap` more; one that was before that ceases at once.
+    /// `None`: there is no working key of that id.
+    ///
+    /// # Errors
+    /// As [`Store::create_key`].
+    pub async fn rotate_key(
+        &self,
+        id: &KeyId,
+        environment: &str,
+        overlap: Duration,
+    ) -> Result<Option<(ApiKey, String)>> {
+        let secret = Secret::generate(environment)?;
+        let row = self.rotate_key_sql(id, &secret, overlap).fetch_optional(self.writer()).await.map_err(db)?;
+        row.map(|row| Ok((api_key(&row)?, secret.into_text()))).transpose()
+    }
+
+    /// Stops a key and all its secrets. `false` when there is no working key of that id.
     pub async fn revoke_key(&self, id: &KeyId) -> Result<bool> {
-        let statement = self.sql("UPDATE keys SET revoked_at_ms = now_ms() WHERE id = $1 AND revoked_at_ms IS NULL");
-        self.changed(statement.bind(id.as_str())).await
+        self.changed(self.revoke_key_sql(id)).await
     }
 
-    /// Every key that works, for the gateway's snapshot.
-    pub async fn active_keys(&self) -> Result<Vec<KeyRecord>> {
-        let rows = self.sql("SELECT * FROM keys WHERE revoked_at_ms IS NULL").fetch_all(self.reader()).await;
-        rows.map_err(db)?.iter().map(key_record).collect()
+    pub(crate) fn insert_key_sql(&self, tenant: &TenantId, new: &NewKey, secret: &Secret) -> Result<Sql> {
+        let statement = self.sql(
+            "INSERT INTO keys (id, tenant_id, name, scopes, models, note, hint, expires_at_ms, secret_sha256, \
+             created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now_ms()) RETURNING *",
+        );
+        Ok(statement
+            .bind(KeyId::generate().as_str().to_owned())
+            .bind(tenant.as_str().to_owned())
+            .bind(new.name.clone())
+            .bind(new.scopes.to_string())
+            .bind(models_json(&new.models)?)
+            .bind(new.note.clone())
+            .bind(secret.hint())
+            .bind(new.expires_at_ms)
+            .bind(secret.sha256()))
     }
-}
 
-/// 256 random bits, behind what they are and where they are used.
-fn new_secret(environment: &str) -> String {
-    let mut random = [0u8; 32];
-    rand::rng().fill_bytes(&mut random);
-    format!("tdm_{environment}_{}", hex::encode(random))
-}
+    pub(crate) fn patch_key_sql(&self, id: &KeyId, patch: &KeyPatch) -> Result<Sql> {
+        let statement = self.sql(
+            "UPDATE keys SET name = COALESCE($2, name), note = COALESCE($3, note), scopes = COALESCE($4, scopes), \
+             models = CASE WHEN $5 = 1 THEN $6 ELSE models END, \
+             expires_at_ms = CASE WHEN $7 = 1 THEN $8 ELSE expires_at_ms END \
+             WHERE id = $1 AND revoked_at_ms IS NULL RETURNING *",
+        );
+        Ok(statement
+            .bind(id.as_str().to_owned())
+            .bind(patch.name.clone())
+            .bind(patch.note.clone())
+            .bind(patch.scopes.map(|scopes| scopes.to_string()))
+            .bind(i64::from(patch.models.is_some()))
+            .bind(patch.models.as_ref().map(models_json).transpose()?.flatten())
+            .bind(i64::from(patch.expires_at_ms.is_some()))
+            .bind(patch.expires_at_ms.flatten()))
+    }
 
-/// Enough of a secret to recognise it, too little to guess it.
-fn hint(secret: &str) -> String {
-    let random = secret.rfind('_').map_or(0, |at| at + 1);
-    format!("{}…", &secret[..(random + 4).min(secret.len())])
+    pub(crate) fn rotate_key_sql(&self, id: &KeyId, secret: &Secret, overlap: Duration) -> Sql {
+        self.sql(
+            "UPDATE keys SET old_sha256 = secret_sha256, old_until_ms = now_ms() + $2, secret_sha256 = $3, hint = $4 \
+             WHERE id = $1 AND revoked_at_ms IS NULL RETURNING *",
+        )
+        .bind(id.as_str().to_owned())
+        .bind(i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX / 2).min(i64::MAX / 2))
+        .bind(secret.sha256())
+        .bind(secret.hint())
+    }
+
+    pub(crate) fn revoke_key_sql(&self, id: &KeyId) -> Sql {
+        self.sql("UPDATE keys SET revoked_at_ms = now_ms() WHERE id = $1 AND revoked_at_ms IS NULL")
+            .bind(id.as_str().to_owned())
+    }
 }
 
 fn models_json(models: &ModelAccess) -> Result<Option<String>> {
@@ -194,7 +262,7 @@ fn scopes(columns: &Columns<'_>) -> Result<Scopes> {
     Scopes::parse(&text).map_err(|word| Error::internal(format!("a key has the unknown scope {word:?}")))
 }
 
-fn api_key(row: &AnyRow) -> Result<ApiKey> {
+pub(crate) fn api_key(row: &AnyRow) -> Result<ApiKey> {
     let columns = Columns(row);
     Ok(ApiKey {
         id: KeyId::from_string(columns.text("id")?),
@@ -208,18 +276,6 @@ fn api_key(row: &AnyRow) -> Result<ApiKey> {
         last_used_at_ms: columns.opt_int("last_used_at_ms")?,
         created_at_ms: columns.int("created_at_ms")?,
         revoked_at_ms: columns.opt_int("revoked_at_ms")?,
-    })
-}
-
-fn key_record(row: &AnyRow) -> Result<KeyRecord> {
-    let columns = Columns(row);
-    let secret_sha256 = columns.blob("secret_sha256")?;
-    Ok(KeyRecord {
-        id: KeyId::from_string(columns.text("id")?),
-        tenant: TenantId::from_string(columns.text("tenant_id")?),
-        scopes: scopes(&columns)?,
-        models: models(&columns)?,
-        expires_at_ms: columns.opt_int("expires_at_ms")?,
-        secret_sha256: secret_sha256.try_into().map_err(|_| Error::internal("a key's hash is not 32 bytes long"))?,
+        old_until_ms: columns.opt_int("old_until_ms")?,
     })
 }

@@ -37,7 +37,7 @@ pub use blobs::Blobs;
 pub use clear::Leftovers;
 pub use files::{DeadBlob, FileRow, NewFile};
 pub use ingest::{FileIndex, INDEX_RECORD_BYTES, Ingest, IngestLimits, LineIssue, LineRecord, Tally};
-pub use keys::{ApiKey, KeyRecord, NewKey, Tenant};
+pub use keys::{ApiKey, KeyPatch, KeyRecord, NewKey, Tenant};
 pub use leases::{BatchLease, ShardLease, ShardPulse};
 pub use ledger::{LedgerRow, UsageGroup, UsageQuery, UsageRow};
 pub use limit_leases::{LeaseGrant, LeaseReport};

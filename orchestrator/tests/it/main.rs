@@ -1,6 +1,7 @@
 //! Conformance of every backend, in this process and behind HTTP, against a real server that replays recorded answers.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod access;
 mod dialects;
 mod routing;
 mod scenarios;

@@ -2,12 +2,16 @@
 
 use crate::upstream::Upstream;
 use bytes::Bytes;
+use chassis::settings::Secret;
 use domain::{Class, RequestContext, RequestId, TenantId};
 use orchestrator::{
-    Dialect, ModelBackend, ModelRequest, Router, UpstreamClient, catalog::Catalog, http::routes, remote::RemoteBackend,
-    settings::ModelsSettings,
+    Access, Caller, Dialect, ModelBackend, ModelRequest, Router, UpstreamClient,
+    catalog::Catalog,
+    http::routes,
+    remote::RemoteBackend,
+    settings::{AccessSettings, ModelsSettings, OrchestratorSettings},
 };
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinSet};
 
 pub(crate) const CHAT_BODY: &str = r#"{ "messages":[{"role":"user","content":"public"}] , "model" : "public","stream":STREAM, "vendor_extra":{"a":[1]}}"#;
@@ -36,9 +40,9 @@ impl Setup {
         let mut remote = Self::start(toml).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let service = routes(remote.router.clone());
+        let service = routes(remote.router.clone(), access());
         remote._servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
-        remote.backend = Arc::new(RemoteBackend::new(&url, UpstreamClient::new()));
+        remote.backend = Arc::new(RemoteBackend::new(&url, UpstreamClient::new(), caller(SECRET)));
         remote.name = "remote";
         [direct, remote]
     }
@@ -49,6 +53,20 @@ impl Setup {
         let router = Arc::new(Router::new(catalog, UpstreamClient::new(), &ModelsSettings::default()));
         Self { upstream, backend: router.clone(), router, name: "direct", _servers: JoinSet::new() }
     }
+}
+
+pub(crate) const SECRET: &str = "the secret of the tests";
+
+/// A guard that takes [`SECRET`].
+pub(crate) fn access() -> Access {
+    let settings = AccessSettings { secret: Secret::from(SECRET.to_owned()), ..AccessSettings::default() };
+    Access::open(&settings, SocketAddr::from(([0, 0, 0, 0], 80))).unwrap()
+}
+
+/// The credentials of a process that sends this secret.
+pub(crate) fn caller(secret: &str) -> Caller {
+    let secret = Secret::from(secret.to_owned());
+    Caller::open(&OrchestratorSettings { secret, ..OrchestratorSettings::default() }).unwrap()
 }
 
 pub(crate) fn catalog(toml: &str, upstream: &Upstream) -> Catalog {

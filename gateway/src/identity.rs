@@ -1,0 +1,119 @@
+//! Who asks, and what they may do. A caller is a key or the holder of an issuer's token; both are looked up in memory, so that
+//! no request waits for a database.
+
+mod bearer;
+mod claims;
+mod keys;
+mod rules;
+mod scopes;
+mod settings;
+mod tokens;
+
+pub use rules::{Condition, Rule, TenantOf, Test};
+pub(crate) use scopes::{no_such_model, require_model, require_models};
+pub use settings::{IdentitySettings, IssuerSettings};
+
+use crate::app::App;
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+};
+use chassis::{drain::Drain, http::ApiError, jwt, trace::TraceContext};
+use domain::{Caller, Class, RequestContext, RequestId, Result, Scope, Wishes};
+use http::Extensions;
+use keys::Keys;
+use std::{sync::Arc, time::Duration};
+use store::Store;
+use tokens::Tokens;
+
+type Digested = [u8; 32];
+
+/// Everybody who may ask.
+pub(crate) struct Identity {
+    keys: Keys,
+    tokens: Tokens,
+    note_uses: Duration,
+}
+
+impl Identity {
+    pub(crate) fn new(settings: &IdentitySettings, store: Store, miss_interval: Duration) -> Self {
+        let note_uses = Duration::from_millis(settings.last_used_ms.max(1));
+        Self { keys: Keys::new(store, miss_interval), tokens: Tokens::new(settings), note_uses }
+    }
+
+    /// Whose credential this is.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `PermissionDenied` for a token that no rule is for, or `Unavailable`.
+    async fn caller(&self, credential: &str) -> Result<Arc<Caller>> {
+        if self.tokens.are_taken() && jwt::is_token(credential) {
+            self.tokens.caller(credential, &self.keys).await
+        } else {
+            self.keys.caller(credential).await
+        }
+    }
+
+    /// Keeps keys, tenants and issuers fresh, and notes the uses of keys, until the drain begins.
+    pub(crate) async fn follow(&self, refresh: Duration, drain: &Drain) {
+        futures::join!(self.refresh_keys(refresh, drain), self.follow_uses(drain), self.tokens.follow(drain));
+    }
+
+    async fn refresh_keys(&self, period: Duration, drain: &Drain) {
+        while pause(period, drain).await {
+            if let Err(error) = self.keys.refresh().await {
+                tracing::warn!(error = %error.chain(), "the keys can't be read; the last known ones stay in force");
+            }
+        }
+    }
+
+    async fn follow_uses(&self, drain: &Drain) {
+        while pause(self.note_uses, drain).await {
+            self.note_uses().await;
+        }
+    }
+
+    /// Writes down when keys were last used.
+    pub(crate) async fn note_uses(&self) {
+        if let Err(error) = self.keys.note_uses().await {
+            tracing::warn!(error = %error.chain(), "the last uses of keys can't be written; they are tried again");
+        }
+    }
+}
+
+/// Whether there is more to do after the pause.
+async fn pause(period: Duration, drain: &Drain) -> bool {
+    drain.token().run_until_cancelled(tokio::time::sleep(period)).await.is_some()
+}
+
+/// Lets only callers with `scope` reach these routes, whose handlers find an `Arc<Caller>` and a [`RequestContext`].
+pub(crate) fn guard(routes: Router<App>, scope: Scope, app: &App) -> Router<App> {
+    routes.route_layer(middleware::from_fn_with_state((app.clone(), scope), admit))
+}
+
+async fn admit(
+    State((app, scope)): State<(App, Scope)>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let caller = app.gateway.identity.caller(bearer::credential(request.headers())?).await?;
+    scopes::require(&caller, scope)?;
+    let context = context(request.extensions(), &caller);
+    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(context);
+    Ok(next.run(request).await)
+}
+
+fn context(extensions: &Extensions, caller: &Caller) -> RequestContext {
+    RequestContext {
+        request_id: extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::generate),
+        tenant: caller.tenant.clone(),
+        key: caller.key.clone(),
+        class: Class::Interactive,
+        traceparent: extensions.get::<TraceContext>().map(TraceContext::traceparent),
+        deadline: None,
+        // What the caller may wish for; what is wished stands in the request.
+        wishes: Wishes { explain: caller.scopes.contains(Scope::Admin), ..Wishes::default() },
+    }
+}
