@@ -6,5 +6,6 @@
 )]
 
 mod kill;
+mod limits;
 mod metrics;
 mod services;

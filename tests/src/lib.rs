@@ -1,6 +1,7 @@
 //! A site to test: a simulator in this process, which survives everything and counts, and real `tandem up` processes that
 //! may be killed at any moment, on SQLite or PostgreSQL.
 
+use domain::{Limit, LimitId, LimitKind, SubjectKind, TenantId};
 use serde_json::{Value, json};
 use simulator::{Simulator, SimulatorSettings};
 use std::{
@@ -10,7 +11,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::Store;
+use store::{Author, Store};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,10 @@ pub struct Site {
     pub simulator: Arc<Simulator>,
     /// An API key of the site.
     pub key: String,
+    /// Whose key it is.
+    pub tenant: TenantId,
+    /// The database of the processes.
+    pub store: Store,
     http: reqwest::Client,
     simulator_stop: CancellationToken,
     _simulator: JoinHandle<()>,
@@ -82,7 +87,18 @@ impl Site {
         let _simulator = tokio::spawn(simulator::serve(listener, simulator.clone(), simulator_stop.clone()));
         let http =
             reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("an HTTP client");
-        Self { folder, database_url, upstream, simulator, key, http, simulator_stop, _simulator }
+        Self {
+            folder,
+            database_url,
+            upstream,
+            simulator,
+            key,
+            tenant: tenant.id,
+            store,
+            http,
+            simulator_stop,
+            _simulator,
+        }
     }
 
     /// Starts everything in one process and waits until it serves.
@@ -97,6 +113,45 @@ impl Site {
             .await;
         self.wait_until_it_serves(&process).await;
         process
+    }
+
+    /// Starts `count` gateways that share the state and route by themselves, and waits until they serve.
+    pub async fn start_gateways(&self, count: usize) -> Vec<Process> {
+        let catalog = format!(
+            "[[model]]\nname = \"tandem-sim\"\n[[model.deployment]]\nname = \"simulator\"\nurl = \"{}\"\n\
+             upstream_model = \"tandem-sim\"\ninput_usd_per_million = 1.0\noutput_usd_per_million = 10.0\n",
+            self.upstream
+        );
+        std::fs::write(self.folder.path().join("models.toml"), catalog).expect("the catalog can be written");
+        let mut gateways = Vec::new();
+        for _ in 0..count {
+            let address = free_address().await;
+            let url = format!("http://{address}");
+            let start = self.spawn("gateway", &url, |command| {
+                command.env("TANDEM__HTTP__BIND", address.to_string());
+                self.name_shared_state(command);
+            });
+            gateways.push(start.await);
+        }
+        for gateway in &gateways {
+            self.wait_until_it_serves(gateway).await;
+        }
+        gateways
+    }
+
+    /// Limits the site's tenant.
+    pub async fn limit(&self, kind: LimitKind, amount: i64) -> LimitId {
+        let author = Author { actor: "test".to_owned(), request_id: None };
+        let limit = Limit {
+            id: LimitId::generate(),
+            tenant: self.tenant.clone(),
+            subject_kind: SubjectKind::Tenant,
+            subject: self.tenant.to_string(),
+            model: None,
+            kind,
+            amount,
+        };
+        self.store.create_limit(&author, &limit).await.expect("a limit").limit.id
     }
 
     /// Starts the same as three processes, an orchestrator, a gateway and a worker, and waits until they serve.
@@ -151,6 +206,12 @@ impl Site {
     async fn wait_until_it_serves(&self, process: &Process) {
         let ready = async || self.try_get(process, "/v1/models").await.is_some();
         assert!(eventually(Duration::from_secs(30), ready).await, "nothing serves:\n{}", self.log());
+    }
+
+    /// An HTTP client, connections and all.
+    #[must_use]
+    pub fn client(&self) -> &reqwest::Client {
+        &self.http
     }
 
     /// POSTs JSON and gives the status and the body.

@@ -39,6 +39,8 @@ pub(crate) struct Load {
 pub(crate) struct Totals {
     pub(crate) preemptions: AtomicU64,
     pub(crate) rejections: AtomicU64,
+    /// The most sequences that ever ran at once.
+    pub(crate) peak_running: AtomicUsize,
     pub(crate) cache_queries: AtomicU64,
     pub(crate) cache_hits: AtomicU64,
 }
@@ -176,6 +178,7 @@ impl Scheduler {
         sequence.signal.is_running.store(true, Ordering::Release);
         sequence.signal.granted.notify_one();
         state.running.insert(rank, sequence);
+        self.totals.peak_running.fetch_max(state.running.len(), Ordering::Relaxed);
     }
 
     fn grow(&self, rank: Rank, tokens: usize) {

@@ -62,6 +62,8 @@ pub struct Stats {
     pub failed: u64,
     /// Sequences that run now.
     pub running: usize,
+    /// The most sequences that ever ran at once.
+    pub peak_running: usize,
     /// Sequences that wait now.
     pub waiting: usize,
     /// Tokens by kind.
@@ -133,6 +135,7 @@ impl Simulator {
             aborted: read(&self.counts.aborted),
             failed: read(&self.counts.failed),
             running: load.running,
+            peak_running: self.scheduler.totals.peak_running.load(Ordering::Relaxed),
             waiting: load.waiting,
             tokens: TokenStats {
                 prompt: read(&self.metrics.prompt_tokens),

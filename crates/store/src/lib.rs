@@ -41,6 +41,7 @@ pub use keys::{ApiKey, KeyPatch, KeyRecord, NewKey, Tenant};
 pub use leases::{BatchLease, ShardLease, ShardPulse};
 pub use ledger::{LedgerRow, UsageGroup, UsageQuery, UsageRow};
 pub use limit_leases::{LeaseGrant, LeaseReport};
+pub use limits::LimitState;
 pub use limits_admin::LimitRow;
 pub use migrate::{Applied, Migration};
 pub use outcome::FinishBatch;

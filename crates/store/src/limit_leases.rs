@@ -52,7 +52,7 @@ pub struct LeaseGrant {
 }
 
 /// How long a use counts against a limit by the minute.
-const WINDOW_MS: i64 = 60_000;
+pub(crate) const WINDOW_MS: i64 = 60_000;
 /// Uses are booked by the second, at its end: never earlier than they happened.
 const SLOT_MS: i64 = 1_000;
 

@@ -2,12 +2,43 @@
 
 use crate::{
     Store,
+    limit_leases::{WINDOW_MS, slot},
     row::{Columns, db},
 };
 use domain::{Limit, LimitId, LimitKind, Result, SubjectKind, TenantId};
 use sqlx::any::AnyRow;
 
+/// How much of a limit is used, within its window or period.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LimitState {
+    /// Booked as used.
+    pub used: i64,
+    /// Of that, what replicas that died may have used: they reported nothing.
+    pub lost: i64,
+    /// What replicas hold, and what runs on them.
+    pub leased: i64,
+}
+
 impl Store {
+    /// How much of `limit` is used now.
+    pub async fn limit_state(&self, limit: &Limit) -> Result<LimitState> {
+        let now = self.now_ms().await?;
+        let since = if limit.kind.is_rate() { now - WINDOW_MS + 1 } else { slot(limit.kind, now) };
+        let row = self
+            .sql(
+                "SELECT CAST(coalesce(sum(used), 0) AS BIGINT) AS used, CAST(coalesce(sum(lost), 0) AS BIGINT) AS lost, \
+                 (SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM limit_leases WHERE limit_id = $1) AS leased \
+                 FROM limit_uses WHERE limit_id = $1 AND slot_ms >= $2",
+            )
+            .bind(limit.id.as_str())
+            .bind(since)
+            .fetch_one(self.reader())
+            .await
+            .map_err(db)?;
+        let columns = Columns(&row);
+        Ok(LimitState { used: columns.int("used")?, lost: columns.int("lost")?, leased: columns.int("leased")? })
+    }
+
     /// Every limit of every tenant, for a gateway's snapshot.
     pub async fn all_limits(&self) -> Result<Vec<Limit>> {
         let rows = self.sql("SELECT * FROM limits ORDER BY tenant_id, id").fetch_all(self.reader()).await;

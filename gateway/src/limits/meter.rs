@@ -74,15 +74,12 @@ struct Pending {
     sent: Sent,
 }
 
-/// How the meter stood when the report was sent.
+/// What was said besides.
 #[derive(Debug)]
 struct Sent {
     at: Instant,
     keep: i64,
     need: i64,
-    balance: i64,
-    /// Used, and not in this report: it is a repeated one.
-    unreported: i64,
 }
 
 /// Where a report's uses were booked.
@@ -213,8 +210,14 @@ impl Meter {
             Some(pending) => (pending.seq, pending.used, pending.corrections),
             None => self.collect(now),
         };
-        let keep = if self.limit.kind.is_rate() { 0 } else { self.reserved };
-        let sent = Sent { at: now, keep, need, balance: self.balance, unreported: self.used };
+        // What is not wanted is given up before the store hears of it, and what is kept is told as kept: requests go on while
+        // the answer is on its way. A debt is told as used.
+        self.balance = self.balance.min(want).max(0);
+        let reserved = if self.limit.kind.is_rate() { 0 } else { self.reserved };
+        // Uses after a report that has to be repeated are in none yet.
+        let keep = reserved + self.balance + self.used.max(0);
+        let (want, need) = (want - self.balance, (need - self.balance).max(0));
+        let sent = Sent { at: now, keep, need };
         self.pending = Some(Pending { seq, used, corrections: corrections.clone(), sent });
         Some(LeaseReport {
             limit: self.limit.id.clone(),
@@ -264,14 +267,13 @@ impl Meter {
     pub(crate) fn granted(&mut self, grant: &LeaseGrant, ttl: Duration, now: Instant) {
         let Some(Pending { seq, sent, .. }) = self.pending.take() else { return };
         self.booked.push_back(Booked { generation: seq, slot_ms: grant.slot_ms, until: sent.at + WINDOW });
-        // What happened here meanwhile is not in the grant.
-        self.balance = grant.balance + (self.balance - sent.balance) - sent.unreported;
+        self.balance += grant.balance;
         self.lease = Lease {
             held: grant.balance + sent.keep,
             until: Some(sent.at + ttl),
             heard_at: Some(now),
             left: grant.free.saturating_sub(grant.balance),
-            size: grant.balance,
+            size: self.balance,
             is_short: sent.need > 0 && grant.balance < sent.need,
             frees: grant.frees.iter().map(|(ms, amount)| (now + millis(*ms), *amount)).collect(),
             reset_at: Some(now + millis(grant.reset_ms)),
@@ -301,4 +303,159 @@ impl Meter {
 
 fn millis(ms: i64) -> Duration {
     Duration::from_millis(ms.max(0).unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{LimitId, SubjectKind, TenantId};
+
+    const TTL: Duration = Duration::from_secs(15);
+
+    fn meter(kind: LimitKind) -> Meter {
+        let tenant = TenantId::from_string("t");
+        let (subject_kind, subject) = (SubjectKind::Tenant, "t".to_owned());
+        let id = LimitId::from_string("l");
+        Meter::new(Limit { id, tenant, subject_kind, subject, model: None, kind, amount: 100 })
+    }
+
+    fn grant(balance: i64, free: i64) -> LeaseGrant {
+        let limit = LimitId::from_string("l");
+        LeaseGrant { limit, balance, slot_ms: 1_000, free, frees: vec![], reset_ms: 0 }
+    }
+
+    /// A meter that asked for 30 and got `balance`.
+    fn leased(kind: LimitKind, balance: i64, now: Instant) -> Meter {
+        let mut meter = meter(kind);
+        assert_eq!(meter.check(30, now), Check::Ask);
+        assert!(meter.report(now).is_some());
+        meter.granted(&grant(balance, balance), TTL, now);
+        meter
+    }
+
+    #[test]
+    fn a_new_meter_asks_for_what_is_waited_for() {
+        let now = Instant::now();
+        let mut meter = meter(LimitKind::RequestsPerMinute);
+        assert!(meter.report(now).is_none(), "nothing happened yet");
+
+        assert_eq!([meter.check(1, now), meter.check(2, now)], [Check::Ask, Check::Ask]);
+        let report = meter.report(now).unwrap();
+
+        assert_eq!((report.want, report.need, report.keep, report.used), (3, 1, 0, 0));
+    }
+
+    #[test]
+    fn what_runs_while_the_store_answers_is_covered_by_what_was_told_as_kept() {
+        let now = Instant::now();
+        let mut meter = leased(LimitKind::UsdTotal, 50, now);
+        let (first, _) = meter.charge(30, now);
+
+        let report = meter.report(now).unwrap();
+        meter.settle(first, 10, now);
+        let (_, _) = meter.charge(20, now);
+        meter.granted(&grant(0, 0), TTL, now);
+
+        assert_eq!(report.keep, 30 + 20, "what is reserved, and what may be used meanwhile");
+        assert_eq!(meter.check(21, now), Check::Ask, "20 were saved, and no more is left");
+        assert_eq!(meter.check(20, now), Check::Fits);
+    }
+
+    #[test]
+    fn a_report_whose_answer_was_lost_is_repeated_as_it_was() {
+        let now = Instant::now();
+        let mut meter = leased(LimitKind::RequestsPerMinute, 30, now);
+        meter.charge(1, now);
+        let first = meter.report(now).unwrap();
+        meter.charge(1, now);
+
+        let again = meter.report(now).unwrap();
+
+        assert_eq!((first.seq, first.used), (again.seq, again.used));
+        assert!(again.keep > again.want.min(0), "{again:?}");
+        meter.granted(&grant(0, 0), TTL, now);
+        assert_eq!(meter.report(now).unwrap().used, 1);
+    }
+
+    #[test]
+    fn what_was_saved_of_tokens_is_booked_where_they_were() {
+        let now = Instant::now();
+        let mut meter = leased(LimitKind::TokensPerMinute, 50, now);
+        let (charge, _) = meter.charge(40, now);
+        meter.report(now).unwrap();
+        meter.granted(&grant(0, 0), TTL, now);
+
+        meter.settle(charge, 15, now);
+
+        assert_eq!(meter.report(now).unwrap().corrections, [(1_000, -25)]);
+    }
+
+    #[test]
+    fn what_was_saved_after_the_window_is_gone_and_what_was_too_little_counts() {
+        let now = Instant::now();
+        let mut meter = leased(LimitKind::TokensPerMinute, 50, now);
+        let (saves, _) = meter.charge(10, now);
+        let (exceeds, _) = meter.charge(10, now);
+        meter.report(now).unwrap();
+        meter.granted(&grant(0, 0), TTL, now);
+        let later = now + WINDOW;
+
+        meter.settle(saves, 1, later);
+        meter.settle(exceeds, 14, later);
+
+        let report = meter.report(later).unwrap();
+        assert_eq!((report.used, report.corrections), (4, vec![]));
+    }
+
+    #[test]
+    fn slots_come_back_at_once() {
+        let now = Instant::now();
+        let mut meter = leased(LimitKind::ConcurrentRequests, 1, now);
+        let (charge, _) = meter.charge(1, now);
+        assert_ne!(meter.check(1, now), Check::Fits);
+
+        meter.settle(charge, 1, now);
+
+        assert_eq!(meter.check(1, now), Check::Fits);
+    }
+
+    #[test]
+    fn an_idle_meter_gives_everything_back() {
+        let now = Instant::now();
+        let mut meter = leased(LimitKind::UsdTotal, 50, now);
+        let (charge, _) = meter.charge(10, now);
+        meter.settle(charge, 10, now);
+        let idle = now + IDLE_HOLD;
+        meter.report(now).unwrap();
+        meter.granted(&grant(0, 0), TTL, now);
+
+        let report = meter.report(idle).unwrap();
+
+        assert_eq!((report.want, report.keep), (0, 0));
+        meter.granted(&grant(0, 0), TTL, idle);
+        assert!(meter.report(idle).is_none(), "there is nothing more to say");
+    }
+
+    #[test]
+    fn a_lapsed_lease_admits_nobody() {
+        let now = Instant::now();
+        let mut meter = leased(LimitKind::RequestsPerMinute, 30, now);
+
+        assert_eq!(meter.check(1, now + TTL), Check::Ask);
+        assert_eq!(meter.check(101, now), Check::TooLarge);
+    }
+
+    #[test]
+    fn an_exhausted_limit_says_when_there_is_enough() {
+        let now = Instant::now();
+        let mut meter = meter(LimitKind::RequestsPerMinute);
+        meter.check(5, now);
+        meter.report(now).unwrap();
+        let frees = vec![(1_000, 2), (3_000, 4)];
+        meter.granted(&LeaseGrant { frees, ..grant(1, 1) }, TTL, now);
+
+        assert_eq!(meter.check(1, now), Check::Fits);
+        assert_eq!(meter.check(3, now), Check::Exhausted(Some(Duration::from_secs(1))));
+        assert_eq!(meter.check(6, now), Check::Exhausted(Some(Duration::from_secs(3))));
+    }
 }
