@@ -1,6 +1,6 @@
 //! The state of the gateway, its table of routes and what it does in the background.
 
-use crate::{GatewaySettings, auth, auth::Keys, batches, files, home, inference, models, words};
+use crate::{GatewaySettings, admin, auth, auth::Keys, batches, files, home, inference, models, usage, words};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -120,4 +120,6 @@ fn api(form_bytes: usize) -> Router<App> {
         .route("/v1/batches", get(batches::list).post(batches::create))
         .route("/v1/batches/{id}", get(batches::one))
         .route("/v1/batches/{id}/cancel", post(batches::cancel))
+        .route("/v1/usage", get(usage::own))
+        .merge(admin::routes())
 }

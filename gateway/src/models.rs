@@ -6,9 +6,10 @@ use chassis::http::ApiError;
 use domain::Error;
 use orchestrator::ModelInfo;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A model in OpenAI's shape, with the context length that vLLM adds.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Model {
     id: String,
     object: &'static str,
@@ -19,7 +20,7 @@ pub(crate) struct Model {
 }
 
 /// Every model, as OpenAI lists them: without pages.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Models {
     object: &'static str,
     data: Vec<Model>,
@@ -28,7 +29,7 @@ pub(crate) struct Models {
 /// `GET /v1/models`
 pub(crate) async fn list(State(app): State<App>) -> Result<Json<Models>, ApiError> {
     let models = app.gateway.backend.models().await?;
-    Ok(Json(Models { object: "list", data: models.into_iter().map(to_wire).collect() }))
+    Ok(Json(Models { object: "list", data: models.into_iter().map(Model::from).collect() }))
 }
 
 /// `GET /v1/models/{id}`
@@ -39,15 +40,23 @@ pub(crate) async fn one(State(app): State<App>, ApiPath(id): ApiPath) -> Result<
             .with_code("model_not_found")
             .with_param("model")
     })?;
-    Ok(Json(to_wire(model)))
+    Ok(Json(model.into()))
 }
 
-fn to_wire(model: ModelInfo) -> Model {
-    Model {
-        id: model.id,
-        object: "model",
-        created: model.created,
-        owned_by: model.owned_by,
-        max_model_len: model.max_model_len,
+impl Model {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl From<ModelInfo> for Model {
+    fn from(model: ModelInfo) -> Self {
+        Self {
+            id: model.id,
+            object: "model",
+            created: model.created,
+            owned_by: model.owned_by,
+            max_model_len: model.max_model_len,
+        }
     }
 }

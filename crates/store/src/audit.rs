@@ -109,6 +109,13 @@ impl Store {
         Ok(())
     }
 
+    /// Records a change that was made already.
+    pub async fn record_change(&self, entry: &AuditEntry) -> Result<()> {
+        let mut tx = self.begin().await?;
+        self.audit(&mut tx, entry).await?;
+        tx.commit().await.map_err(db)
+    }
+
     /// A page of changes, newest first, and whether there are more.
     pub async fn list_audit(
         &self,

@@ -2,6 +2,7 @@
 
 use crate::{
     Store,
+    files::page,
     row::{Columns, db},
 };
 use domain::{Error, KeyId, ModelAccess, Result, Scopes, TenantId};
@@ -149,6 +150,33 @@ impl Store {
     pub async fn list_keys(&self) -> Result<Vec<ApiKey>> {
         let rows = self.sql("SELECT * FROM keys ORDER BY created_at_ms, id").fetch_all(self.reader()).await;
         rows.map_err(db)?.iter().map(api_key).collect()
+    }
+
+    /// A page of the keys of one tenant or of all, newest first, and whether there are more.
+    pub async fn page_of_keys(
+        &self,
+        tenant: Option<&TenantId>,
+        after: Option<&KeyId>,
+        limit: i64,
+    ) -> Result<(Vec<ApiKey>, bool)> {
+        let rows = self
+            .sql(
+                "SELECT * FROM keys WHERE (CAST($1 AS TEXT) IS NULL OR tenant_id = $1) \
+                 AND (CAST($2 AS TEXT) IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
+            )
+            .bind(tenant.map(TenantId::as_str))
+            .bind(after.map(KeyId::as_str))
+            .bind(limit + 1)
+            .fetch_all(self.reader())
+            .await
+            .map_err(db)?;
+        page(&rows, limit, api_key)
+    }
+
+    /// The key of that id, also a revoked one.
+    pub async fn key_of_id(&self, id: &KeyId) -> Result<Option<ApiKey>> {
+        let row = self.sql("SELECT * FROM keys WHERE id = $1").bind(id.as_str()).fetch_optional(self.reader()).await;
+        row.map_err(db)?.as_ref().map(api_key).transpose()
     }
 
     /// Stops a key. `false` when there is no working key of that id.

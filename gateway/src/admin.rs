@@ -1,0 +1,57 @@
+//! `/admin/v1`: tenants, keys, limits and what an operator may look at. Every change is recorded with who made it.
+
+mod access;
+mod audit;
+mod batches;
+mod bounds;
+mod keys;
+mod limits;
+mod models;
+mod tenants;
+
+pub(crate) use access::require_scope;
+pub(crate) use bounds::{ListQuery, page};
+
+use crate::{app::App, usage};
+use axum::{Router, middleware, routing::get};
+use utoipa::OpenApi;
+
+/// The routes, for callers with the scope `admin` only.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/admin/v1/tenants", get(tenants::list).post(tenants::create))
+        .route("/admin/v1/tenants/{id}", get(tenants::one).patch(tenants::patch).delete(tenants::delete))
+        .route("/admin/v1/keys", get(keys::list).post(keys::create))
+        .route("/admin/v1/keys/{id}", get(keys::one).delete(keys::revoke))
+        .route("/admin/v1/limits", get(limits::list).post(limits::create))
+        .route("/admin/v1/limits/{id}", get(limits::one).patch(limits::patch).delete(limits::delete))
+        .route("/admin/v1/models", get(models::list))
+        .route("/admin/v1/batches", get(batches::list))
+        .route("/admin/v1/audit", get(audit::list))
+        .route("/admin/v1/usage", get(usage::every))
+        .route_layer(middleware::from_fn(access::guard))
+}
+
+/// The routes as OpenAPI describes them.
+#[derive(OpenApi)]
+#[openapi(paths(
+    tenants::list,
+    tenants::create,
+    tenants::one,
+    tenants::patch,
+    tenants::delete,
+    keys::list,
+    keys::create,
+    keys::one,
+    keys::revoke,
+    limits::list,
+    limits::create,
+    limits::one,
+    limits::patch,
+    limits::delete,
+    models::list,
+    batches::list,
+    audit::list,
+    usage::every
+))]
+pub(crate) struct AdminApi;
