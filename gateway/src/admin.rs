@@ -10,7 +10,6 @@ mod models;
 mod tenants;
 
 pub(crate) use access::require_scope;
-pub(crate) use bounds::{ListQuery, page};
 
 use crate::{app::App, usage};
 use axum::{Router, middleware, routing::get};

@@ -1,6 +1,6 @@
 //! The state of the gateway, its table of routes and what it does in the background.
 
-use crate::{GatewaySettings, admin, auth, auth::Keys, batches, files, home, inference, models, usage, words};
+use crate::{GatewaySettings, admin, auth, auth::Keys, batches, files, home, inference, models, openapi, usage, words};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -72,6 +72,7 @@ impl Gateway {
             .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
             .route_layer(middleware::from_fn(words::of_the_api))
             .route("/", get(home::page))
+            .merge(openapi::routes())
             .with_state(app);
         chassis::http::shell(routes, http)
     }

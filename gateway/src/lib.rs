@@ -12,6 +12,7 @@ mod files;
 mod home;
 mod inference;
 mod models;
+mod openapi;
 mod paging;
 mod settings;
 mod upload;

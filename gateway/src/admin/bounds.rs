@@ -2,7 +2,7 @@
 
 use crate::paging;
 use domain::{Error, Result};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use wire::batch::List;
 
@@ -15,7 +15,7 @@ pub(super) const NOTE_CHARS: usize = 4_096;
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct ListQuery {
+pub(super) struct ListQuery {
     /// Give what comes after the item of this id: the `last_id` of the page before.
     after: Option<String>,
     /// At most this many, 1 to 100; 20 where it is not said.
@@ -25,12 +25,12 @@ pub(crate) struct ListQuery {
 
 impl ListQuery {
     /// The id to go on after.
-    pub(crate) fn after<T>(&self, id: impl Fn(String) -> T) -> Option<T> {
+    pub(super) fn after<T>(&self, id: impl Fn(String) -> T) -> Option<T> {
         self.after.clone().map(id)
     }
 
     /// How many are asked for.
-    pub(crate) fn limit(&self) -> Result<i64> {
+    pub(super) fn limit(&self) -> Result<i64> {
         limit(self.limit.as_deref())
     }
 }
@@ -41,7 +41,7 @@ pub(super) fn limit(given: Option<&str>) -> Result<i64> {
 }
 
 /// A page of rows in the shape of the wire.
-pub(crate) fn page<R, T>(
+pub(super) fn page<R, T>(
     (rows, has_more): (Vec<R>, bool),
     to_wire: impl Fn(R) -> T,
     id: impl Fn(&T) -> &str,
@@ -83,13 +83,8 @@ pub(super) fn no_such(what: &str, id: &str) -> Error {
     Error::not_found(format!("There is no {what} `{shown}`."))
 }
 
-/// For fields where `null` says something else than silence: `Some(None)` and `None`.
-pub(super) fn said<'de, T: DeserializeOwned, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(value).map(Some)
-}
-
 /// The answer to a deletion.
-#[derive(Debug, serde::Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Deleted {
     /// What is gone.
     id: String,

@@ -124,8 +124,8 @@ fn is_csv(value: &str) -> Result<bool> {
 /// Whether the first type that we have is CSV.
 fn prefers_csv(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let types = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
-    types.filter(|essence| ["text/csv", "application/json", "*/*"].contains(essence)).next() == Some("text/csv")
+    let mut types = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
+    types.find(|essence| ["text/csv", "application/json", "*/*"].contains(essence)) == Some("text/csv")
 }
 
 /// Unix seconds, RFC 3339 or a day of UTC, as milliseconds.

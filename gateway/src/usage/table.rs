@@ -217,7 +217,7 @@ mod tests {
     fn json_says_null_only_where_it_was_divided() {
         let of_key = UsageRow { key: Some(KeyId::from_string("key_a")), ..row("m") };
 
-        let json = |row| serde_json::to_value(to_wire(row, &[UsageGroup::Key])).unwrap();
+        let json = |row: &UsageRow| serde_json::to_value(to_wire(row, &[UsageGroup::Key])).unwrap();
 
         assert_eq!(json(&of_key)["key_id"], "key_a");
         assert!(json(&row("m"))["key_id"].is_null() && json(&row("m")).get("key_id").is_some());
