@@ -1,14 +1,14 @@
 //! The state of the gateway, its table of routes and what it does in the background.
 
 use crate::{
-    GatewaySettings, batches, files, home,
+    GatewaySettings, admin, batches, files, home,
     identity::{self, Identity},
     inference,
     ledger::{Ledger, Prices},
     limits::Limits,
-    models,
+    models, openapi,
     overload::Overload,
-    words,
+    usage, words,
 };
 use axum::{
     Router,
@@ -101,6 +101,7 @@ impl Gateway {
         let routes = api(&app, form_bytes)
             .route_layer(middleware::from_fn(words::of_the_api))
             .route("/", get(home::page))
+            .merge(openapi::routes())
             .with_state(app);
         chassis::http::shell(routes, http)
     }
@@ -152,6 +153,8 @@ fn api(app: &App, form_bytes: usize) -> Router<App> {
         .merge(identity::guard(model_routes(), Scope::Inference, app))
         .merge(identity::guard(file_routes(form_bytes), Scope::Files, app))
         .merge(identity::guard(batch_routes(), Scope::Batches, app))
+        .merge(identity::guard(Router::new().route("/v1/usage", get(usage::own)), Scope::Usage, app))
+        .merge(identity::guard(admin::routes(), Scope::Admin, app))
 }
 
 fn model_routes() -> Router<App> {

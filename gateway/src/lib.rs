@@ -1,6 +1,7 @@
 //! The door: OpenAI's API over HTTP. Knows keys, shapes and limits; knows nothing of providers, SQL or brokers.
 //! Every answer that is not a success has OpenAI's four-key error body.
 
+mod admin;
 mod admission;
 mod app;
 mod batches;
@@ -14,10 +15,12 @@ mod inference;
 mod ledger;
 mod limits;
 mod models;
+mod openapi;
 mod overload;
 mod paging;
 mod settings;
 mod upload;
+mod usage;
 mod wishes;
 mod words;
 

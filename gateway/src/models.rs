@@ -7,9 +7,10 @@ use domain::Caller;
 use orchestrator::ModelInfo;
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// A model in OpenAI's shape, with the context length that vLLM adds.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Model {
     id: String,
     object: &'static str,
@@ -20,7 +21,7 @@ pub(crate) struct Model {
 }
 
 /// Every model, as OpenAI lists them: without pages.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Models {
     object: &'static str,
     data: Vec<Model>,
@@ -32,7 +33,7 @@ pub(crate) async fn list(
     Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Json<Models>, ApiError> {
     let models = app.gateway.backend.models().await?.into_iter();
-    let data = models.filter(|model| caller.models.allows(&model.id)).map(to_wire).collect();
+    let data = models.filter(|model| caller.models.allows(&model.id)).map(Model::from).collect();
     Ok(Json(Models { object: "list", data }))
 }
 
@@ -45,15 +46,23 @@ pub(crate) async fn one(
     identity::require_model(&caller, &id)?;
     let models = app.gateway.backend.models().await?;
     let model = models.into_iter().find(|model| model.id == id).ok_or_else(|| identity::no_such_model(&id))?;
-    Ok(Json(to_wire(model)))
+    Ok(Json(model.into()))
 }
 
-fn to_wire(model: ModelInfo) -> Model {
-    Model {
-        id: model.id,
-        object: "model",
-        created: model.created,
-        owned_by: model.owned_by,
-        max_model_len: model.max_model_len,
+impl Model {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl From<ModelInfo> for Model {
+    fn from(model: ModelInfo) -> Self {
+        Self {
+            id: model.id,
+            object: "model",
+            created: model.created,
+            owned_by: model.owned_by,
+            max_model_len: model.max_model_len,
+        }
     }
 }

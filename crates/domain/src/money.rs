@@ -1,5 +1,6 @@
 //! Money as whole nano-USD: sums never lose a fraction of a cent.
 
+use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{Deserialize, Serialize};
 use std::{fmt, iter::Sum, ops::Add};
 
@@ -22,6 +23,23 @@ impl Money {
     #[must_use]
     pub const fn nanos(self) -> i64 {
         self.0
+    }
+
+    /// The amount that `text` writes as a number of US dollars, as `12.5`. `None` when it is no number or no whole number
+    /// of nano-USD: nothing is rounded.
+    #[must_use]
+    pub fn from_usd(text: &str) -> Option<Self> {
+        let dollars = Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).ok()?;
+        let nanos = dollars.checked_mul(Decimal::from(1_000_000_000))?;
+        nanos.is_integer().then(|| nanos.to_i64().map(Self)).flatten()
+    }
+
+    /// The amount as a number of US dollars with all its nine decimals.
+    #[must_use]
+    pub fn to_usd(self) -> String {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let nanos = self.0.unsigned_abs();
+        format!("{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
     }
 
     /// The price of `tokens` at `self` per million tokens, rounded up to a whole nano-USD.
@@ -48,9 +66,7 @@ impl Sum for Money {
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let nanos = self.0.unsigned_abs();
-        write!(f, "{sign}{}.{:09} USD", nanos / 1_000_000_000, nanos % 1_000_000_000)
+        write!(f, "{} USD", self.to_usd())
     }
 }
 
@@ -62,6 +78,24 @@ mod tests {
     fn a_single_token_is_never_free() {
         assert_eq!(Money::from_nanos(1).per_million(1), Money::from_nanos(1));
         assert_eq!(Money::from_nanos(2_500_000_000).per_million(1_000), Money::from_nanos(2_500_000));
+    }
+
+    #[test]
+    fn dollars_are_read_exactly_or_not_at_all() {
+        for (text, nanos) in [
+            ("0.1", 100_000_000),
+            ("12", 12_000_000_000),
+            ("0.000000001", 1),
+            ("9007199254.740993001", 9_007_199_254_740_993_001),
+            ("1e-3", 1_000_000),
+            ("-1.50", -1_500_000_000),
+        ] {
+            assert_eq!(Money::from_usd(text), Some(Money(nanos)), "{text}");
+            assert_eq!(Money::from_usd(&Money(nanos).to_usd()), Some(Money(nanos)));
+        }
+        for text in ["", "x", "0.0000000001", "1e30", "1e-10", "NaN", "inf", "1,5", "9223372037"] {
+            assert_eq!(Money::from_usd(text), None, "{text}");
+        }
     }
 
     #[test]

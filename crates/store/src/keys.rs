@@ -1,5 +1,6 @@
 //! Tenants and their API keys. A secret is shown once; the table holds its SHA-256 only.
 
+mod recorded;
 mod secret;
 mod snapshot;
 

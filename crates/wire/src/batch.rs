@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::BTreeMap};
+use utoipa::ToSchema;
 
 /// One line of an input file. The body is kept as it was written.
 #[derive(Debug, Clone, Deserialize)]
@@ -55,7 +56,7 @@ pub struct LineError {
 }
 
 /// A batch object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Batch {
     /// `batch_…`
     pub id: String,
@@ -104,7 +105,7 @@ pub struct Batch {
 }
 
 /// The list inside `errors`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BatchErrors {
     /// Always `list`.
     pub object: String,
@@ -121,7 +122,7 @@ impl BatchErrors {
 }
 
 /// One reason to refuse an input.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BatchError {
     /// For programs.
     pub code: String,
@@ -134,7 +135,7 @@ pub struct BatchError {
 }
 
 /// How many lines are where. OpenAI has the first three.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RequestCounts {
     /// All lines.
     pub total: i64,
@@ -151,7 +152,7 @@ pub struct RequestCounts {
 }
 
 /// Tokens of a batch, named as in OpenAI's batch object.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BatchUsage {
     /// Prompt tokens.
     pub input_tokens: u64,
@@ -169,21 +170,21 @@ pub struct BatchUsage {
 }
 
 /// `{"cached_tokens": …}`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CachedTokens {
     /// Prompt tokens from a cache.
     pub cached_tokens: u64,
 }
 
 /// `{"reasoning_tokens": …}`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReasoningTokens {
     /// Generated tokens spent on reasoning.
     pub reasoning_tokens: u64,
 }
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct List<T> {
     /// Always `list`.
     pub object: String,

@@ -111,6 +111,11 @@ impl TestApp {
         Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
 
+    /// The router as its debug text has it.
+    pub(crate) fn router_text(&self) -> String {
+        format!("{:?}", self.router)
+    }
+
     /// A request with the key of `acme`.
     pub(crate) fn request(&self, method: &str, path: &str) -> Builder {
         as_key(&self.key, method, path)

@@ -1,6 +1,7 @@
 //! The gateway over a real SQLite store, blobs in a folder, the embedded doorbell and a scripted model.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
+mod admin;
 mod app;
 mod batches;
 mod dialects;
@@ -8,5 +9,7 @@ mod files;
 mod inference;
 mod keys;
 mod model;
+mod openapi;
 mod refusals;
 mod uploads;
+mod usage;

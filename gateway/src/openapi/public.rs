@@ -1,0 +1,176 @@
+//! The paths that speak other APIs' words, described beside their handlers: what these bodies may hold is for the
+//! documents of OpenAI and Anthropic to say.
+#![expect(dead_code, reason = "the functions only carry their descriptions")]
+
+use crate::{
+    models::{Model, Models},
+    usage,
+};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::{OpenApi, ToSchema};
+use wire::{
+    batch::{Batch, List},
+    error::ErrorBody,
+    file::{File, FileDeleted},
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    paths(
+        home,
+        chat,
+        completions,
+        embeddings,
+        responses,
+        messages,
+        count_tokens,
+        models,
+        model,
+        files,
+        create_file,
+        file,
+        delete_file,
+        content,
+        batches,
+        create_batch,
+        batch,
+        cancel_batch,
+        usage::own
+    ),
+    components(schemas(ErrorBody))
+)]
+pub(super) struct PublicApi;
+
+/// A body in the words of the API that the path belongs to. All its fields are read; these are named because Tandem reads
+/// them.
+#[derive(Serialize, ToSchema)]
+struct ModelCall {
+    /// The model's public name.
+    model: String,
+    /// Whether the answer comes as server-sent events.
+    stream: Option<bool>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Upload {
+    /// `batch`, or another purpose.
+    purpose: String,
+    /// The file.
+    #[schema(format = Binary)]
+    file: String,
+    /// Always `created_at`.
+    #[serde(rename = "expires_after[anchor]")]
+    anchor: Option<String>,
+    /// 3,600 to 2,592,000.
+    #[serde(rename = "expires_after[seconds]")]
+    seconds: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct CreateBatch {
+    /// A file of purpose `batch`.
+    input_file_id: String,
+    /// What every line calls, as `/v1/chat/completions`.
+    endpoint: String,
+    /// `1h` to `168h`, `1d` to `7d`.
+    completion_window: String,
+    /// Up to 16 pairs.
+    metadata: Option<BTreeMap<String, String>>,
+    /// How long the output files live.
+    output_expires_after: Option<ExpiresAfter>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ExpiresAfter {
+    /// Always `created_at`.
+    anchor: String,
+    /// 3,600 to 2,592,000.
+    seconds: i64,
+}
+
+/// What a person sees who opens the address.
+#[utoipa::path(get, path = "/", tag = "Service", security(()), responses((status = 200, body = String, content_type = "text/html")))]
+fn home() {}
+
+/// Answer a conversation, in OpenAI's words.
+#[utoipa::path(post, path = "/v1/chat/completions", tag = "Inference", request_body = ModelCall, responses((status = 200, content((Value = "application/json"), (String = "text/event-stream")))))]
+fn chat() {}
+
+/// Continue a text, in OpenAI's words.
+#[utoipa::path(post, path = "/v1/completions", tag = "Inference", request_body = ModelCall, responses((status = 200, content((Value = "application/json"), (String = "text/event-stream")))))]
+fn completions() {}
+
+/// Embed texts, in OpenAI's words.
+#[utoipa::path(post, path = "/v1/embeddings", tag = "Inference", request_body = ModelCall, responses((status = 200, body = Value)))]
+fn embeddings() {}
+
+/// Answer statelessly, in the words of OpenAI's Responses.
+#[utoipa::path(post, path = "/v1/responses", tag = "Inference", request_body = ModelCall, responses((status = 200, content((Value = "application/json"), (String = "text/event-stream")))))]
+fn responses() {}
+
+/// Answer a conversation, in Anthropic's words, also where it fails.
+#[utoipa::path(post, path = "/v1/messages", tag = "Inference", request_body = ModelCall, responses((status = 200, content((Value = "application/json"), (String = "text/event-stream")))))]
+fn messages() {}
+
+/// Count the tokens of a conversation, in Anthropic's words.
+#[utoipa::path(post, path = "/v1/messages/count_tokens", tag = "Inference", request_body = ModelCall, responses((status = 200, body = Value)))]
+fn count_tokens() {}
+
+/// List the models that may be asked.
+#[utoipa::path(get, path = "/v1/models", tag = "Models", responses((status = 200, body = Models)))]
+fn models() {}
+
+/// Read a model. Its name may contain slashes.
+#[utoipa::path(get, path = "/v1/models/{id}", tag = "Models", responses((status = 200, body = Model)))]
+fn model() {}
+
+/// List files, newest first.
+#[utoipa::path(get, path = "/v1/files", tag = "Files", params(
+    ("after" = Option<String>, Query, description = "Give what comes after the file of this id."),
+    ("limit" = Option<i64>, Query, description = "At most this many, 1 to 10,000."),
+    ("order" = Option<String>, Query, description = "`asc` or `desc`."),
+    ("purpose" = Option<String>, Query, description = "Of this purpose only.")
+), responses((status = 200, body = List<File>)))]
+fn files() {}
+
+/// Upload a file.
+#[utoipa::path(post, path = "/v1/files", tag = "Files", request_body(content = Upload, content_type = "multipart/form-data"), responses((status = 200, body = File)))]
+fn create_file() {}
+
+/// Read what is known of a file.
+#[utoipa::path(get, path = "/v1/files/{id}", tag = "Files", responses((status = 200, body = File)))]
+fn file() {}
+
+/// Delete a file.
+#[utoipa::path(delete, path = "/v1/files/{id}", tag = "Files", responses((status = 200, body = FileDeleted)))]
+fn delete_file() {}
+
+/// Download a file, or a range of it.
+#[utoipa::path(get, path = "/v1/files/{id}/content", tag = "Files", responses(
+    (status = 200, body = String, content_type = "application/octet-stream"),
+    (status = 206, body = String, content_type = "application/octet-stream")
+))]
+fn content() {}
+
+/// List batches, newest first.
+#[utoipa::path(get, path = "/v1/batches", tag = "Batches", params(
+    ("after" = Option<String>, Query, description = "Give what comes after the batch of this id."),
+    ("limit" = Option<i64>, Query, description = "At most this many, 1 to 100.")
+), responses((status = 200, body = List<Batch>)))]
+fn batches() {}
+
+/// Make a batch.
+#[utoipa::path(post, path = "/v1/batches", tag = "Batches", request_body = CreateBatch, responses((status = 200, body = Batch)))]
+fn create_batch() {}
+
+/// Read a batch.
+#[utoipa::path(get, path = "/v1/batches/{id}", tag = "Batches", responses((status = 200, body = Batch)))]
+fn batch() {}
+
+/// Cancel a batch.
+#[utoipa::path(post, path = "/v1/batches/{id}/cancel", tag = "Batches", responses((status = 200, body = Batch)))]
+fn cancel_batch() {}
