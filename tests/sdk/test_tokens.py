@@ -94,7 +94,7 @@ def provider():
 def site(tmp_path_factory, provider):
     folder = tmp_path_factory.mktemp("tokens")
     (folder / "tandem.toml").write_text(SETTINGS.format(issuer=provider.url, interval=INTERVAL_SECS))
-    process, started = start(folder)
+    process, started = start(folder, TANDEM__SIMULATOR__BIND="127.0.0.1:0")
     yield Site(folder, started["url"], started["key"])
     process.terminate()
     assert process.wait(timeout=20) == 0
