@@ -5,6 +5,7 @@
 mod batches;
 mod blobs;
 mod database;
+mod idempotency;
 mod ingest;
 mod leases;
 mod segments;
