@@ -1,6 +1,6 @@
 //! The state of the gateway, its table of routes and what it does in the background.
 
-use crate::{GatewaySettings, auth, auth::Keys, batches, files, home, inference, models, words};
+use crate::{GatewaySettings, auth, auth::Keys, batches, files, home, inference, models, replay::Replays, words};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -12,7 +12,7 @@ use orchestrator::ModelBackend;
 use queue::Doorbell;
 use std::{sync::Arc, time::Duration};
 use store::{Blobs, Store};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Room for the parts of a form around the file itself.
 const FORM_OVERHEAD_BYTES: u64 = 1024 * 1024;
@@ -29,6 +29,7 @@ pub struct Gateway {
     pub(crate) keys: Keys,
     /// Uploads go on to their clean-up when the client has gone.
     pub(crate) uploads: TaskTracker,
+    pub(crate) replays: Replays,
 }
 
 /// What the handlers are given.
@@ -60,7 +61,8 @@ impl Gateway {
     ) -> Self {
         let keys = Keys::new(store.clone(), Duration::from_millis(settings.keys_miss_refresh_ms));
         let uploads = TaskTracker::new();
-        Self { settings, store, blobs, doorbell, backend, is_simulator, drain, keys, uploads }
+        let replays = Replays::new(settings.replay.clone());
+        Self { settings, store, blobs, doorbell, backend, is_simulator, drain, keys, uploads, replays }
     }
 
     /// The public API, ready to serve.
@@ -76,21 +78,27 @@ impl Gateway {
         chassis::http::shell(routes, http)
     }
 
-    /// Keeps the keys fresh until the drain begins, then waits for uploads that are cleaning up.
+    /// Keeps the keys fresh and removes expired outcomes until the drain begins, then waits for uploads that are cleaning up
+    /// and for requests whose clients may come back.
     ///
     /// # Errors
     /// None today: a failed refresh is logged and tried again.
     pub async fn run_background(self: Arc<Self>, drain: Drain) -> domain::Result<()> {
-        let period = Duration::from_millis(self.settings.keys_refresh_ms.max(1));
         let begun = drain.token();
+        tokio::join!(self.refresh_keys(&begun), self.replays.purge(&self.store, &begun));
+        self.uploads.close();
+        let expired = drain.expired();
+        tokio::join!(expired.run_until_cancelled(self.uploads.wait()), self.replays.drained(&expired));
+        Ok(())
+    }
+
+    async fn refresh_keys(&self, begun: &CancellationToken) {
+        let period = Duration::from_millis(self.settings.keys_refresh_ms.max(1));
         while begun.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
             if let Err(error) = self.keys.refresh().await {
                 tracing::warn!(error = %error.chain(), "the keys can't be read; the last known ones stay in force");
             }
         }
-        self.uploads.close();
-        drain.expired().run_until_cancelled(self.uploads.wait()).await;
-        Ok(())
     }
 
     pub(crate) fn largest_file(&self) -> u64 {

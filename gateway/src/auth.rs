@@ -1,6 +1,6 @@
 //! Who asks: a bearer key, looked up by its SHA-256 in a snapshot of the active keys. No database on the hot path.
 
-use crate::app::App;
+use crate::{app::App, replay};
 use arc_swap::ArcSwap;
 use axum::{
     extract::{Request, State},
@@ -112,7 +112,7 @@ pub(crate) async fn require_key(
     let context = context(request.extensions(), &caller);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(context);
-    Ok(next.run(request).await)
+    replay::once(&app, request, next).await
 }
 
 /// The key in whichever header the caller's SDK writes it.

@@ -1,6 +1,6 @@
 //! The calls that somebody waits for: chat, completions and embeddings. Bytes pass through as they arrive.
 
-use crate::{app::App, extract::JsonBytes, wishes};
+use crate::{app::App, extract::JsonBytes, replay, wishes};
 use axum::{
     Extension,
     body::Body,
@@ -136,6 +136,7 @@ fn events(mut body: ModelBody, cut: CancellationToken, dialect: Dialect) -> impl
             match cut.run_until_cancelled(body.next()).await {
                 Some(Some(Frame::Data(bytes))) => yield bytes,
                 Some(Some(Frame::End(outcome))) => {
+                    outcome.error.is_some().then(replay::answer_was_cut);
                     if let Some(served) = outcome.served {
                         yield last_comment(&served);
                     }
@@ -143,6 +144,7 @@ fn events(mut body: ModelBody, cut: CancellationToken, dialect: Dialect) -> impl
                 }
                 Some(None) => break,
                 None => {
+                    replay::answer_was_cut();
                     yield dialect.last_event(&draining());
                     break;
                 }

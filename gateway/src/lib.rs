@@ -12,10 +12,12 @@ mod home;
 mod inference;
 mod models;
 mod paging;
+mod replay;
 mod settings;
 mod upload;
 mod wishes;
 mod words;
 
 pub use app::Gateway;
+pub use replay::ReplaySettings;
 pub use settings::GatewaySettings;

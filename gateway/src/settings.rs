@@ -1,5 +1,6 @@
 //! What an operator may tune at the door.
 
+use crate::ReplaySettings;
 use serde::{Deserialize, Serialize};
 
 /// The limits and periods of the gateway.
@@ -18,6 +19,8 @@ pub struct GatewaySettings {
     pub keys_miss_refresh_ms: u64,
     /// How long a new batch waits for the queue to take its pointer, in milliseconds. The sweep finds it anyway.
     pub ring_timeout_ms: u64,
+    /// Requests with an `Idempotency-Key`.
+    pub replay: ReplaySettings,
 }
 
 impl Default for GatewaySettings {
@@ -29,6 +32,7 @@ impl Default for GatewaySettings {
             keys_refresh_ms: 2_000,
             keys_miss_refresh_ms: 250,
             ring_timeout_ms: 1_000,
+            replay: ReplaySettings::default(),
         }
     }
 }

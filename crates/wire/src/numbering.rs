@@ -22,7 +22,7 @@ pub struct Numbering {
 }
 
 impl Numbering {
-    /// The parts of `frame`, which holds whole events. Numbers that the sender gave are dropped.
+    /// The parts of `frame`, which holds whole events. Numbers that the sender gave become empty comments.
     pub fn take(&mut self, frame: &Bytes) -> Vec<Part> {
         let is_first = !std::mem::replace(&mut self.started, true);
         let text = frame.strip_prefix(BOM).filter(|_| is_first).unwrap_or(frame);
@@ -42,23 +42,25 @@ impl Numbering {
             bytes.put_slice(self.events.to_string().as_bytes());
             bytes.put_u8(b'\n');
         }
-        lines(&block).filter(|line| !is_field(line, b"id")).for_each(|line| bytes.put_slice(line));
+        for line in lines(&block) {
+            // Taken out of between, a line would leave one ending where there were two.
+            bytes.put_slice(if is_field(line, b"id") { b":" } else { content(line) });
+            bytes.put_slice(&line[content(line).len()..]);
+        }
         Part { before, bytes: bytes.freeze() }
     }
 }
 
-/// Where in `stream`, which was numbered, the part begins that follows event `last`.
+/// The parts of a stream that was numbered before.
 #[must_use]
-pub fn offset_after(stream: &[u8], last: u64) -> usize {
-    let (mut at, mut events) = (0, 0);
-    for block in blocks(stream) {
-        if events >= last {
-            return at;
-        }
+pub fn parts(stream: &Bytes) -> Vec<Part> {
+    let mut events = 0;
+    let part = |block: &[u8]| {
+        let before = events;
         events += u64::from(block.starts_with(ID));
-        at += block.len();
-    }
-    at
+        Part { before, bytes: stream.slice_ref(block) }
+    };
+    blocks(stream).map(part).collect()
 }
 
 /// Runs of lines up to and with an empty one; the last may lack it.
@@ -95,6 +97,11 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn is_event(block: &[u8]) -> bool {
     lines(block).last().is_some_and(is_blank) && lines(block).any(|line| is_field(line, b"data"))
+}
+
+fn content(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |at| at + 1);
+    &line[..end]
 }
 
 fn is_blank(line: &[u8]) -> bool {
@@ -134,20 +141,17 @@ mod tests {
     }
 
     #[test]
-    fn a_senders_own_numbers_and_mark_are_dropped() {
+    fn a_senders_own_numbers_and_mark_do_not_count() {
         let parts = number(&["\u{feff}id: 77\ndata: a\nid\n\n"]);
 
-        assert_eq!(text(&parts), "id: 1\ndata: a\n\n");
+        assert_eq!(text(&parts), "id: 1\n:\ndata: a\n:\n\n");
     }
 
     #[test]
-    fn what_follows_an_event_is_found_again() {
-        let stream = text(&number(&["data: a\n\n: ping\n\ndata: b\n\n", ": end\n\n"]));
+    fn a_numbered_stream_falls_into_the_same_parts() {
+        let numbered = number(&["data: a\n\n: ping\n\ndata: b\n\n", ": end\n\n"]);
 
-        for (last, rest) in [(0, &stream[..]), (1, ": ping\n\nid: 2\ndata: b\n\n: end\n\n"), (2, ": end\n\n"), (9, "")]
-        {
-            assert_eq!(&stream[offset_after(stream.as_bytes(), last)..], rest, "{last}");
-        }
+        assert_eq!(parts(&Bytes::from(text(&numbered))), numbered);
     }
 
     proptest! {
@@ -155,14 +159,11 @@ mod tests {
         fn a_numbered_stream_has_the_same_events(lines in "((data|event|: x|id)(: a)?(\r|\n|\r\n)|\n){0,30}") {
             let frame = Bytes::from(format!("{lines}\n\n"));
 
-            let parts = Numbering::default().take(&frame);
+            let numbered = Numbering::default().take(&frame);
 
-            let numbered: Vec<u8> = parts.iter().flat_map(|part| part.bytes.to_vec()).collect();
-            prop_assert_eq!(events(&numbered), events(&frame));
-            for part in &parts {
-                let rest = &numbered[offset_after(&numbered, part.before)..];
-                prop_assert!(events(rest).len() + usize::try_from(part.before).unwrap() == events(&frame).len());
-            }
+            let stream: Bytes = numbered.iter().flat_map(|part| part.bytes.to_vec()).collect();
+            prop_assert_eq!(events(&stream), events(&frame));
+            prop_assert_eq!(parts(&stream), numbered);
         }
     }
 }
