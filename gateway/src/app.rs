@@ -8,6 +8,7 @@ use crate::{
     limits::Limits,
     models, openapi,
     overload::Overload,
+    replay::Replays,
     usage, words,
 };
 use axum::{
@@ -22,7 +23,7 @@ use orchestrator::ModelBackend;
 use queue::Doorbell;
 use std::{sync::Arc, time::Duration};
 use store::{Blobs, Store};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Room for the parts of a form around the file itself.
 const FORM_OVERHEAD_BYTES: u64 = 1024 * 1024;
@@ -43,6 +44,7 @@ pub struct Gateway {
     pub(crate) ledger: Arc<Ledger>,
     /// Uploads go on to their clean-up when the client has gone.
     pub(crate) uploads: TaskTracker,
+    pub(crate) replays: Replays,
 }
 
 /// What the handlers are given.
@@ -80,6 +82,7 @@ impl Gateway {
             overload: Overload::new(settings.overload.clone()),
             prices: Prices::default(),
             uploads: TaskTracker::new(),
+            replays: Replays::new(settings.replay.clone()),
             settings,
             store,
             blobs,
@@ -106,27 +109,23 @@ impl Gateway {
         chassis::http::shell(routes, http)
     }
 
-    /// Keeps keys, issuers, limits and prices fresh until the drain begins; writes the ledger and settles limits until the last
-    /// request has ended; waits for uploads that are cleaning up.
+    /// Keeps keys, issuers, limits and prices fresh and removes expired outcomes until the drain begins; writes the ledger and settles
+    /// limits until the last request has ended; waits for uploads that are cleaning up and for requests whose clients may come back.
     ///
     /// # Errors
     /// None today: what fails is logged and tried again.
     pub async fn run_background(self: Arc<Self>, drain: Drain) -> domain::Result<()> {
-        let uploads = async {
-            drain.begun().await;
-            self.uploads.close();
-            drain.expired().run_until_cancelled(self.uploads.wait()).await;
-            self.identity.note_uses().await;
-        };
+        let begun = drain.token();
         let refresh = Duration::from_millis(self.settings.keys_refresh_ms.max(1));
+        let snapshots = async {
+            tokio::join!(self.identity.follow(refresh, &drain), self.keep_fresh(refresh, &begun));
+        };
         let (limits, ledger) = (self.limits.clone().run(drain.clone()), self.ledger.run(drain.clone()));
-        let (identity, snapshots) = (self.identity.follow(refresh, &drain), self.keep_fresh(refresh, drain.clone()));
-        tokio::join!(identity, snapshots, limits, ledger, uploads);
+        tokio::join!(snapshots, limits, ledger, self.replays.purge(&self.store, &begun), self.finish(&drain));
         Ok(())
     }
 
-    async fn keep_fresh(&self, period: Duration, drain: Drain) {
-        let begun = drain.token();
+    async fn keep_fresh(&self, period: Duration, begun: &CancellationToken) {
         while begun.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
             for (what, read) in
                 [("limits", self.limits.refresh().await), ("prices", self.prices.refresh(&*self.backend).await)]
@@ -136,6 +135,15 @@ impl Gateway {
                 }
             }
         }
+    }
+
+    /// Waits for what goes on without its client.
+    async fn finish(&self, drain: &Drain) {
+        drain.begun().await;
+        self.uploads.close();
+        let expired = drain.expired();
+        tokio::join!(expired.run_until_cancelled(self.uploads.wait()), self.replays.drained(&expired));
+        self.identity.note_uses().await;
     }
 
     pub(crate) fn largest_file(&self) -> u64 {

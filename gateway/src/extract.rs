@@ -36,7 +36,8 @@ impl FromRequest<App> for JsonBytes {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         require_json(request.headers())?;
-        Ok(Self(read(request, app.bounds).await?))
+        let (parts, body) = request.into_parts();
+        Ok(Self(read(&parts.headers, body, app.bounds).await?))
     }
 }
 
@@ -104,12 +105,13 @@ fn unsupported(given: &str, wanted: &str) -> Error {
     Error::new(Kind::UnsupportedMediaType, format!("This request has {given}; send `Content-Type: {wanted}`."))
 }
 
-async fn read(request: Request<Body>, bounds: Bounds) -> Result<Bytes> {
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+/// The whole body of a request, within the bound.
+pub(crate) async fn read(headers: &HeaderMap, body: Body, bounds: Bounds) -> Result<Bytes> {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|bytes| bytes > bounds.json_bytes as u64) {
         return Err(too_large(bounds.json_bytes));
     }
-    let body = Limited::new(request.into_body(), bounds.json_bytes);
+    let body = Limited::new(body, bounds.json_bytes);
     match body.collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large(bounds.json_bytes)),

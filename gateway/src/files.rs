@@ -4,12 +4,18 @@ use crate::{
     app::App,
     convert, download,
     extract::{ApiForm, ApiPath, ApiQuery},
-    paging, upload,
+    paging,
+    replay::Upload,
+    upload,
 };
-use axum::{Extension, Json, extract::State, response::Response};
+use axum::{
+    Extension, Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use chassis::http::ApiError;
 use domain::{Error, FileId, RequestContext, Result};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use store::FileRow;
 use wire::{
@@ -32,13 +38,20 @@ pub(crate) struct ListQuery {
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(context): Extension<RequestContext>,
+    upload: Option<Extension<Upload>>,
     ApiForm(form): ApiForm,
-) -> Result<Json<File>, ApiError> {
+) -> Result<Response, ApiError> {
+    let (uploaded, is_kept) = upload.map_or((None, true), |Extension(upload)| (Some(upload.uploaded), upload.is_kept));
+    if !is_kept {
+        upload::look_through(&app.gateway, form, uploaded).await?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let gateway = app.gateway.clone();
     // A task of its own: it sees the connection end and cleans up, where a dropped handler could not.
-    let upload = app.gateway.uploads.spawn(async move { upload::receive(&gateway, &context.tenant, form).await });
+    let upload =
+        app.gateway.uploads.spawn(async move { upload::receive(&gateway, &context.tenant, form, uploaded).await });
     let row = upload.await.map_err(Error::internal)??;
-    Ok(Json(convert::file(row)))
+    Ok(Json(convert::file(row)).into_response())
 }
 
 /// `GET /v1/files/{id}`

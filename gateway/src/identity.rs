@@ -13,7 +13,7 @@ pub use rules::{Condition, Rule, TenantOf, Test};
 pub(crate) use scopes::{no_such_model, require_model, require_models};
 pub use settings::{IdentitySettings, IssuerSettings};
 
-use crate::app::App;
+use crate::{app::App, replay};
 use axum::{
     Router,
     extract::{Request, State},
@@ -102,7 +102,7 @@ async fn admit(
     let context = context(request.extensions(), &caller);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(context);
-    Ok(next.run(request).await)
+    replay::once(&app, request, next).await
 }
 
 fn context(extensions: &Extensions, caller: &Caller) -> RequestContext {

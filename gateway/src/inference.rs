@@ -6,7 +6,7 @@ use crate::{
     identity,
     ledger::{Asked, Entry},
     limits::Refusal,
-    wishes,
+    replay, wishes,
 };
 use axum::{
     Extension,
@@ -170,6 +170,7 @@ fn events(
                 }
                 Some(Some(Frame::End(outcome))) => {
                     entry.ended(&outcome);
+                    outcome.error.is_some().then(replay::answer_was_cut);
                     if let Some(served) = outcome.served {
                         yield last_comment(&served);
                     }
@@ -178,6 +179,7 @@ fn events(
                 Some(None) => break,
                 None => {
                     entry.cut();
+                    replay::answer_was_cut();
                     yield dialect.last_event(&draining());
                     break;
                 }

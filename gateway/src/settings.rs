@@ -1,6 +1,9 @@
 //! What an operator may tune at the door.
 
-use crate::{identity::IdentitySettings, ledger::LedgerSettings, limits::LimitsSettings, overload::OverloadSettings};
+use crate::{
+    identity::IdentitySettings, ledger::LedgerSettings, limits::LimitsSettings, overload::OverloadSettings,
+    replay::ReplaySettings,
+};
 use serde::{Deserialize, Serialize};
 
 /// The limits and periods of the gateway.
@@ -27,6 +30,8 @@ pub struct GatewaySettings {
     pub ledger: LedgerSettings,
     /// Keys and tokens.
     pub identity: IdentitySettings,
+    /// Requests with an `Idempotency-Key`.
+    pub replay: ReplaySettings,
 }
 
 impl Default for GatewaySettings {
@@ -42,6 +47,7 @@ impl Default for GatewaySettings {
             limits: LimitsSettings::default(),
             ledger: LedgerSettings::default(),
             identity: IdentitySettings::default(),
+            replay: ReplaySettings::default(),
         }
     }
 }

@@ -4,7 +4,7 @@
 mod form;
 mod sink;
 
-use crate::{app::Gateway, convert};
+use crate::{app::Gateway, convert, replay::Uploaded};
 use axum::extract::Multipart;
 use domain::{Error, FileId, Result, TenantId};
 use form::Form;
@@ -12,11 +12,17 @@ use store::{FileRow, NewFile};
 
 pub(crate) use form::judge_purpose;
 
-/// Takes a whole form and makes a file of it.
-pub(crate) async fn receive(gateway: &Gateway, tenant: &TenantId, body: Multipart) -> Result<FileRow> {
-    let mut form = Form::new(FileId::generate());
+/// Takes a whole form and makes a file of it. `uploaded`, if anybody asks, hears what it was.
+pub(crate) async fn receive(
+    gateway: &Gateway,
+    tenant: &TenantId,
+    body: Multipart,
+    uploaded: Option<Uploaded>,
+) -> Result<FileRow> {
+    let mut form = Form::new(FileId::generate(), uploaded.is_some());
     let outcome = match form.read(gateway, body).await {
         Ok(()) => {
+            tell(&mut form, uploaded);
             form.settle(gateway).await;
             insert(gateway, tenant, &form).await
         }
@@ -26,6 +32,20 @@ pub(crate) async fn receive(gateway: &Gateway, tenant: &TenantId, body: Multipar
         form.discard(gateway).await;
     }
     outcome
+}
+
+/// Reads a whole form only to hear what it is.
+pub(crate) async fn look_through(gateway: &Gateway, body: Multipart, uploaded: Option<Uploaded>) -> Result<()> {
+    let mut form = Form::not_kept();
+    form.read(gateway, body).await?;
+    tell(&mut form, uploaded);
+    Ok(())
+}
+
+fn tell(form: &mut Form, uploaded: Option<Uploaded>) {
+    if let (Some(uploaded), Some(said)) = (uploaded, form.said.take()) {
+        uploaded.set(said);
+    }
 }
 
 async fn insert(gateway: &Gateway, tenant: &TenantId, form: &Form) -> Result<FileRow> {

@@ -134,6 +134,7 @@ pub(crate) fn error_type(kind: Kind) -> &'static str {
         Kind::Conflict => "conflict",
         Kind::TooLarge => "too_large",
         Kind::UnsupportedMediaType => "unsupported_media_type",
+        Kind::Unprocessable => "unprocessable",
         Kind::RateLimited { .. } => "rate_limited",
         Kind::Internal => "internal",
         Kind::Unsupported => "unsupported",

@@ -16,6 +16,7 @@ pub fn status_of(kind: Kind) -> StatusCode {
         Kind::Conflict => StatusCode::CONFLICT,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Kind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Kind::Unsupported => StatusCode::NOT_IMPLEMENTED,
@@ -36,6 +37,7 @@ pub fn type_of(kind: Kind) -> &'static str {
         | Kind::Conflict
         | Kind::TooLarge
         | Kind::UnsupportedMediaType
+        | Kind::Unprocessable
         | Kind::Unsupported => "invalid_request_error",
         Kind::PermissionDenied => "permission_error",
         Kind::RateLimited { .. } => "rate_limit_error",

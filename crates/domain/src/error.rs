@@ -24,6 +24,8 @@ pub enum Kind {
     TooLarge,
     /// 415: a content type nobody here reads.
     UnsupportedMediaType,
+    /// 422: well formed, and at odds with an earlier request.
+    Unprocessable,
     /// 429: too much for now.
     RateLimited {
         /// When to come back, if known.

@@ -27,6 +27,10 @@ impl Columns<'_> {
         self.0.try_get(name).map_err(db)
     }
 
+    pub(crate) fn opt_blob(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.0.try_get(name).map_err(db)
+    }
+
     /// A column that holds one of the words of an enum.
     pub(crate) fn word<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
         let text = self.text(name)?;

@@ -13,6 +13,7 @@ pub mod head;
 pub mod jsonl;
 mod media;
 pub mod messages;
+pub mod numbering;
 mod openai;
 pub mod pivot;
 pub mod responses;

@@ -8,6 +8,7 @@ use axum::extract::{
 };
 use domain::{Error, FileId, Kind, Result};
 use http::StatusCode;
+use sha2::{Digest, Sha256};
 use store::{Blobs, FileIndex};
 
 const PURPOSES: [&str; 6] = ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"];
@@ -24,6 +25,9 @@ pub(super) struct Form {
     pub(super) anchor: Option<String>,
     pub(super) seconds: Option<String>,
     pub(super) file: Option<Stored>,
+    /// SHA-256 of all that the parts said, if anybody asks.
+    pub(super) said: Option<Sha256>,
+    is_kept: bool,
 }
 
 /// A file whose bytes are in the blob store.
@@ -35,8 +39,14 @@ pub(super) struct Stored {
 }
 
 impl Form {
-    pub(super) fn new(id: FileId) -> Self {
-        Self { id, purpose: None, anchor: None, seconds: None, file: None }
+    pub(super) fn new(id: FileId, is_hashed: bool) -> Self {
+        let said = is_hashed.then(Sha256::new);
+        Self { id, purpose: None, anchor: None, seconds: None, file: None, said, is_kept: true }
+    }
+
+    /// A form whose file goes nowhere.
+    pub(super) fn not_kept() -> Self {
+        Self { is_kept: false, ..Self::new(FileId::generate(), true) }
     }
 
     /// Reads every part. Parts with other names are read over.
@@ -44,13 +54,31 @@ impl Form {
         while let Some(field) = body.next_field().await.map_err(broken)? {
             match field.name().unwrap_or_default() {
                 "file" => self.file = Some(self.store(gateway, field).await?),
-                "purpose" => self.take_purpose(text(field, "purpose").await?)?,
-                "expires_after[anchor]" => self.anchor = Some(text(field, "expires_after[anchor]").await?),
-                "expires_after[seconds]" => self.seconds = Some(text(field, "expires_after[seconds]").await?),
+                "purpose" => {
+                    let purpose = self.text(field, "purpose").await?;
+                    self.take_purpose(purpose)?;
+                }
+                "expires_after[anchor]" => self.anchor = Some(self.text(field, "expires_after[anchor]").await?),
+                "expires_after[seconds]" => self.seconds = Some(self.text(field, "expires_after[seconds]").await?),
                 _ => skip(field).await?,
             }
         }
         Ok(())
+    }
+
+    async fn text(&mut self, field: Field<'_>, name: &str) -> Result<String> {
+        let text = text(field, name).await?;
+        self.note([name, &text].map(str::as_bytes));
+        Ok(text)
+    }
+
+    /// Adds a part to the hash. The lengths keep apart what would read the same joined.
+    fn note<const N: usize>(&mut self, words: [&[u8]; N]) {
+        let Some(said) = &mut self.said else { return };
+        for word in words {
+            said.update((word.len() as u64).to_be_bytes());
+            said.update(word);
+        }
     }
 
     /// One purpose only: the file may have been stored in the way of the first.
@@ -62,21 +90,26 @@ impl Form {
         Ok(())
     }
 
-    async fn store(&self, gateway: &Gateway, mut field: Field<'_>) -> Result<Stored> {
+    async fn store(&mut self, gateway: &Gateway, mut field: Field<'_>) -> Result<Stored> {
         if self.file.is_some() {
             return Err(Error::invalid("The form has more than one part named 'file'.").with_param("file"));
         }
         let filename = to_filename(field.file_name().unwrap_or_default());
         self.judge_so_far(gateway, &filename, 0)?;
         let blob = format!("files/{}", self.id);
-        let mut sink = Sink::open(&gateway.blobs, &blob, self.may_be_batch(&filename));
-        let bytes = match self.pour(gateway, &filename, &mut field, &mut sink).await {
+        let mut sink =
+            if self.is_kept { Sink::open(&gateway.blobs, &blob, self.may_be_batch(&filename)) } else { Sink::Nowhere };
+        let mut content = self.said.is_some().then(Sha256::new);
+        let bytes = match self.pour(gateway, &filename, &mut field, (&mut sink, &mut content)).await {
             Ok(bytes) => bytes,
             Err(error) => {
                 sink.abort().await;
                 return Err(error);
             }
         };
+        if let Some(content) = content {
+            self.note([b"file", filename.as_bytes(), &content.finalize()]);
+        }
         match sink.finish().await {
             Ok(index) => Ok(Stored { filename, bytes, blob, index }),
             Err(error) => {
@@ -87,11 +120,20 @@ impl Form {
         }
     }
 
-    async fn pour(&self, gateway: &Gateway, filename: &str, field: &mut Field<'_>, sink: &mut Sink) -> Result<u64> {
+    async fn pour(
+        &self,
+        gateway: &Gateway,
+        filename: &str,
+        field: &mut Field<'_>,
+        (sink, content): (&mut Sink, &mut Option<Sha256>),
+    ) -> Result<u64> {
         let mut bytes = 0;
         while let Some(chunk) = field.chunk().await.map_err(broken)? {
             bytes += chunk.len() as u64;
             self.judge_so_far(gateway, filename, bytes)?;
+            if let Some(content) = content {
+                content.update(&chunk);
+            }
             sink.write(chunk).await?;
         }
         Ok(bytes)

@@ -8,6 +8,8 @@ use store::{BlobWriter, Blobs, FileIndex, Ingest, IngestLimits};
 pub(super) enum Sink {
     Lines(Box<Ingest>),
     Plain(BlobWriter),
+    /// For forms that are only looked through.
+    Nowhere,
 }
 
 impl Sink {
@@ -23,6 +25,7 @@ impl Sink {
         match self {
             Self::Lines(ingest) => ingest.feed(chunk).await,
             Self::Plain(writer) => writer.write(chunk).await,
+            Self::Nowhere => Ok(()),
         }
     }
 
@@ -31,6 +34,7 @@ impl Sink {
         match self {
             Self::Lines(ingest) => ingest.finish().await.map(Some),
             Self::Plain(writer) => writer.finish().await.map(|_| None),
+            Self::Nowhere => Ok(None),
         }
     }
 
@@ -39,6 +43,7 @@ impl Sink {
         match self {
             Self::Lines(ingest) => ingest.abort().await,
             Self::Plain(writer) => writer.abort().await,
+            Self::Nowhere => {}
         }
     }
 }

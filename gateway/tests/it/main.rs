@@ -11,5 +11,6 @@ mod keys;
 mod model;
 mod openapi;
 mod refusals;
+mod replay;
 mod uploads;
 mod usage;

@@ -8,6 +8,7 @@ use orchestrator::{
     Frame, ListPrice, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Served,
 };
 use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
 
 /// What the model `m` says.
 #[derive(Clone, Default)]
@@ -16,6 +17,9 @@ pub(crate) struct Script {
     pub(crate) events: Vec<&'static str>,
     /// Whether a stream stays open after its events.
     pub(crate) hangs: bool,
+    /// A stream goes on with these, and whole answers begin, as the gate lets them: one permit each.
+    pub(crate) late: Vec<&'static str>,
+    pub(crate) gate: Option<Arc<Semaphore>>,
     /// Whether a whole answer is cut in the middle.
     pub(crate) is_cut: bool,
     /// An error instead of an answer.
@@ -42,7 +46,11 @@ impl ModelBackend for Script {
         }
         let is_stream = request.head.stream;
         self.heard.lock().unwrap().push((ctx.clone(), request));
-        Ok(if is_stream { self.stream() } else { self.whole() })
+        if is_stream {
+            return Ok(self.stream());
+        }
+        pass(self.gate.clone()).await;
+        Ok(self.whole())
     }
 
     async fn models(&self) -> Result<Vec<ModelInfo>> {
@@ -66,6 +74,15 @@ impl Script {
             usage: self.usage,
             ..Outcome::default()
         })]);
+        let gate = self.gate.clone();
+        let late = stream::iter(self.late.clone()).then(move |event| {
+            let gate = gate.clone();
+            async move {
+                pass(gate).await;
+                Frame::Data(event.into())
+            }
+        });
+        let frames = frames.chain(late);
         let body = if self.hangs {
             ModelBody::new(frames.chain(stream::pending()))
         } else {
@@ -83,6 +100,12 @@ impl Script {
                 Outcome { error, usage: self.usage, served: self.served.clone(), ..Outcome::default() },
             ),
         )
+    }
+}
+
+async fn pass(gate: Option<Arc<Semaphore>>) {
+    if let Some(gate) = gate {
+        gate.acquire().await.unwrap().forget();
     }
 }
 
