@@ -120,7 +120,10 @@ impl Gateway {
         let snapshots = async {
             tokio::join!(self.identity.follow(refresh, &drain), self.keep_fresh(refresh, &begun));
         };
-        let (limits, ledger) = (self.limits.clone().run(drain.clone()), self.ledger.run(drain.clone()));
+        let ledger = async {
+            tokio::join!(self.ledger.run(drain.clone()), self.ledger.age(drain.clone()));
+        };
+        let limits = self.limits.clone().run(drain.clone());
         tokio::join!(snapshots, limits, ledger, self.replays.purge(&self.store, &begun), self.finish(&drain));
         Ok(())
     }

@@ -30,6 +30,11 @@ use tokio::{
 const MOST_AT_ONCE: usize = 500;
 /// The pause between two tries to write, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const DAY_MS: u64 = 86_400_000;
+/// How often old records are looked for.
+const AGING: Duration = Duration::from_secs(3_600);
+/// One statement deletes at most so many.
+const MOST_DELETED: i64 = 5_000;
 /// After the grace, time to write what the last requests left.
 const LAST_WRITES: Duration = Duration::from_secs(3);
 
@@ -102,6 +107,25 @@ impl Ledger {
             () = rest => {}
             () = last => tracing::error!("the ledger could not be written to its end; the spend is held by the limits' leases"),
         }
+    }
+
+    /// Deletes records beyond their age, now and then, until the drain.
+    pub(crate) async fn age(&self, drain: Drain) {
+        let Some(kept_ms) = i64::try_from(self.settings.retention_days * DAY_MS).ok().filter(|ms| *ms > 0) else {
+            return;
+        };
+        let begun = drain.token();
+        while begun.run_until_cancelled(tokio::time::sleep(AGING)).await.is_some() {
+            if let Err(error) = self.delete_older(kept_ms).await {
+                tracing::warn!(error = %error.chain(), "old usage records can't be deleted; they are tried again");
+            }
+        }
+    }
+
+    async fn delete_older(&self, kept_ms: i64) -> Result<()> {
+        let before_ms = self.store.now_ms().await? - kept_ms;
+        while self.store.delete_usage_before(before_ms, MOST_DELETED).await? > 0 {}
+        Ok(())
     }
 
     /// Writes `records` however long that takes: writing twice is the same as writing once.

@@ -8,7 +8,7 @@ use crate::{
     settings::WorkerSettings,
 };
 use bytes::Bytes;
-use domain::{Bitmap, Kind, LineCounts, Result, Usage};
+use domain::{Bitmap, Kind, LineCounts, Result, Usage, UsageRecord};
 use std::{future::Future, time::Duration};
 use store::{CommitResult, NewSegment, ShardLease};
 use tokio::time::Instant;
@@ -36,6 +36,7 @@ pub(crate) struct Checkpoint {
     counts: LineCounts,
     usage: Usage,
     redone: i64,
+    ledger: Vec<UsageRecord>,
     since: Option<Instant>,
 }
 
@@ -51,6 +52,7 @@ impl Checkpoint {
             counts: LineCounts::default(),
             usage: Usage::default(),
             redone: 0,
+            ledger: Vec::new(),
             since: None,
         }
     }
@@ -69,6 +71,7 @@ impl Checkpoint {
         }
         self.done.set(record.number);
         self.usage += record.usage;
+        self.ledger.extend(record.ledger.as_deref().cloned());
         self.redone += i64::from(redone);
         self.since.get_or_insert_with(Instant::now);
     }
@@ -120,6 +123,7 @@ impl Checkpoint {
             counts: self.counts,
             usage: self.usage,
             redone: self.redone,
+            ledger: self.ledger.clone(),
         }
     }
 }
@@ -154,7 +158,7 @@ mod tests {
     use super::*;
 
     fn record(number: usize, side: Side) -> Record {
-        Record { number, side, json: b"{}".to_vec(), usage: Usage { input: 2, ..Usage::default() } }
+        Record { number, side, json: b"{}".to_vec(), usage: Usage { input: 2, ..Usage::default() }, ledger: None }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The batch engine: hears of work, claims it, answers its lines through a model backend, checkpoints what is done and
 //! assembles the files. Every write is fenced by a lease; at the end each input line has exactly one record.
 
+mod account;
 mod checkpoint;
 mod finalize;
 mod gate;

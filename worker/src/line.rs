@@ -2,13 +2,14 @@
 
 use crate::{
     Core,
+    account::{self, Begun, Spent},
     gate::{Gate, backoff},
     leases::Pass,
     record::{self, Record, Side},
     retry::{self, Remedy},
 };
 use bytes::Bytes;
-use domain::{Class, Endpoint, Error, Kind, RequestContext, RequestId, Result, TenantId, Usage};
+use domain::{BatchId, Class, Endpoint, Error, Kind, RequestContext, RequestId, Result, TenantId, Usage};
 use http::StatusCode;
 use orchestrator::{Dialect, ModelRequest};
 use std::{sync::Arc, time::Instant};
@@ -21,6 +22,7 @@ pub(crate) struct Line {
     pub(crate) number: usize,
     pub(crate) text: Bytes,
     pub(crate) tenant: TenantId,
+    pub(crate) batch: BatchId,
     pub(crate) endpoint: Endpoint,
     pub(crate) traceparent: Option<String>,
     /// Whether it may call the model.
@@ -29,7 +31,7 @@ pub(crate) struct Line {
 
 /// What one call gave.
 enum Attempt {
-    Answer { status: StatusCode, body: Bytes, usage: Usage },
+    Answer { status: StatusCode, body: Bytes, spent: Spent },
     Failure(Error),
 }
 
@@ -60,6 +62,7 @@ fn parse(line: &Line, body: Bytes) -> Result<ModelRequest> {
 impl Line {
     async fn answer(mut self, core: &Core, custom_id: &str, body: Bytes, request: ModelRequest) -> Option<Record> {
         let gate = core.gates.of(&request.head.model);
+        let (begun, asked) = (Begun::now(), (request.dialect, request.head.model.clone()));
         let (mut charges, mut mercies, mut next) = (0, 0, Some(request));
         loop {
             let request = match next.take() {
@@ -71,7 +74,7 @@ impl Line {
             match attempt.remedy() {
                 Remedy::Record => {
                     gate.accepted();
-                    return Some(self.record(custom_id, &context.request_id, attempt));
+                    return Some(self.record(custom_id, &context, &asked, (begun, attempt)));
                 }
                 Remedy::Wait(retry_after) => gate.refused(retry_after),
                 // Half of all calls failing at once is the engine's doing: nobody is charged, within reason.
@@ -82,7 +85,7 @@ impl Line {
                 Remedy::Charge => {
                     charges += 1;
                     if charges >= core.settings.max_attempts {
-                        return Some(self.record(custom_id, &context.request_id, attempt));
+                        return Some(self.record(custom_id, &context, &asked, (begun, attempt)));
                     }
                     self.unless_closed(tokio::time::sleep(backoff(charges))).await?;
                 }
@@ -134,18 +137,28 @@ impl Line {
         }
     }
 
-    fn record(&self, custom_id: &str, request_id: &RequestId, attempt: Attempt) -> Record {
-        match attempt {
-            Attempt::Failure(error) => self.error_record(record::failed(custom_id, request_id, &error)),
-            Attempt::Answer { status, body, usage } => {
-                match record::executed(custom_id, request_id, status.as_u16(), &body) {
-                    Ok(json) => {
-                        let side = if status.is_success() { Side::Ok } else { Side::Err };
-                        Record { number: self.number, side, json, usage }
-                    }
-                    Err(error) => self.error_record(record::failed(custom_id, request_id, &error)),
-                }
+    fn record(
+        &self,
+        custom_id: &str,
+        context: &RequestContext,
+        (dialect, model): &(Dialect, String),
+        (begun, attempt): (Begun, Attempt),
+    ) -> Record {
+        let id = &context.request_id;
+        let (status, spent, told) = match attempt {
+            Attempt::Failure(error) => (chassis::status_of(error.kind()), Spent::default(), Err(error)),
+            Attempt::Answer { status, body, spent } => {
+                (status, spent, record::executed(custom_id, id, status.as_u16(), &body))
             }
+        };
+        let usage = spent.usage;
+        let ledger = Some(Box::new(account::record(self, context, (*dialect, model), begun, (status, spent))));
+        match told {
+            Ok(json) => {
+                let side = if status.is_success() { Side::Ok } else { Side::Err };
+                Record { number: self.number, side, json, usage, ledger }
+            }
+            Err(error) => Record { ledger, ..self.error_record(record::failed(custom_id, id, &error)) },
         }
     }
 
@@ -154,17 +167,24 @@ impl Line {
     }
 
     fn error_record(&self, json: Vec<u8>) -> Record {
-        Record { number: self.number, side: Side::Err, json, usage: Usage::default() }
+        Record { number: self.number, side: Side::Err, json, usage: Usage::default(), ledger: None }
     }
 }
 
 async fn attempt(core: &Core, context: &RequestContext, request: ModelRequest) -> Result<Attempt> {
     let response = core.backend.call(context, request).await?;
-    let status = response.status;
+    let (status, served) = (response.status, response.served.clone());
     let (body, outcome) = response.body.collect(core.settings.max_response_bytes).await?;
     match outcome.error {
         Some(error) => Err(error),
-        None => Ok(Attempt::Answer { status, body, usage: outcome.usage.unwrap_or_default() }),
+        None => {
+            let (usage, is_estimated) = (outcome.usage.unwrap_or_default(), outcome.is_estimated);
+            Ok(Attempt::Answer {
+                status,
+                body,
+                spent: Spent { usage, is_estimated, served: outcome.served.or(served) },
+            })
+        }
     }
 }
 

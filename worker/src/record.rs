@@ -1,7 +1,7 @@
 //! The record of one line: the JSON line that its output or error file will hold, and how it waits in a segment.
 
 use bytes::Bytes;
-use domain::{Error, Kind, RequestId, Result, Usage};
+use domain::{Error, Kind, RequestId, Result, Usage, UsageRecord};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use wire::batch::{LineError, LineResponse, OutputLine};
@@ -25,6 +25,8 @@ pub(crate) struct Record {
     pub(crate) json: Vec<u8>,
     /// What answering it used.
     pub(crate) usage: Usage,
+    /// What the ledger is told; none for a line that was never called.
+    pub(crate) ledger: Option<Box<UsageRecord>>,
 }
 
 /// One line of a segment.

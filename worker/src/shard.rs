@@ -141,6 +141,7 @@ impl Run {
                 number,
                 text: texts[number].clone(),
                 tenant: self.lease.batch.tenant.clone(),
+                batch: self.lease.batch.id.clone(),
                 endpoint: self.lease.batch.endpoint,
                 traceparent: self.lease.batch.traceparent.clone(),
                 pass: self.hold.pass(),

@@ -129,7 +129,7 @@ impl Store {
         Ok(limits)
     }
 
-    async fn tx_now(&self, tx: &mut Tx) -> Result<i64> {
+    pub(crate) async fn tx_now(&self, tx: &mut Tx) -> Result<i64> {
         let row = self.sql("SELECT now_ms() AS now_ms").fetch_one(&mut **tx).await.map_err(db)?;
         Columns(&row).int("now_ms")
     }
@@ -243,7 +243,7 @@ impl Store {
         }
     }
 
-    async fn add_use(&self, tx: &mut Tx, id: &str, slot_ms: i64, used: i64, lost: i64) -> Result<()> {
+    pub(crate) async fn add_use(&self, tx: &mut Tx, id: &str, slot_ms: i64, used: i64, lost: i64) -> Result<()> {
         self.sql(
             "INSERT INTO limit_uses (limit_id, slot_ms, used, lost) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (limit_id, slot_ms) \

@@ -5,8 +5,8 @@ use crate::{
     limit_leases::{WINDOW_MS, slot},
     row::{Columns, db},
 };
-use domain::{Limit, LimitId, LimitKind, Result, SubjectKind, TenantId};
-use sqlx::any::AnyRow;
+use domain::{Limit, LimitId, LimitKind, Money, Result, SubjectKind, TenantId, UsageRecord};
+use sqlx::{Any, Transaction, any::AnyRow};
 
 /// How much of a limit is used, within its window or period.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +43,38 @@ impl Store {
     pub async fn all_limits(&self) -> Result<Vec<Limit>> {
         let rows = self.sql("SELECT * FROM limits ORDER BY tenant_id, id").fetch_all(self.reader()).await;
         rows.map_err(db)?.iter().map(limit).collect()
+    }
+}
+
+impl Store {
+    /// Books what `records` cost on the budgets of their tenant, in the transaction that makes them count. Nothing was reserved
+    /// for them, so that a budget may be passed here; what comes after is refused.
+    pub(crate) async fn book_spend(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        tenant: &TenantId,
+        records: &[UsageRecord],
+    ) -> Result<()> {
+        if records.iter().all(|record| record.cost.is_none_or(|cost| cost == Money::ZERO)) {
+            return Ok(());
+        }
+        // In the order of ids, as replicas lock them when they exchange leases.
+        let statement = self.sql(
+            "SELECT * FROM limits WHERE tenant_id = $1 AND subject_kind = 'tenant' \
+             AND kind IN ('usd_per_day', 'usd_per_month', 'usd_total') ORDER BY id FOR UPDATE",
+        );
+        let rows = statement.bind(tenant.as_str().to_owned()).fetch_all(&mut **tx).await.map_err(db)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let now = self.tx_now(tx).await?;
+        for row in &rows {
+            let limit = limit(row)?;
+            let counts = |record: &&UsageRecord| limit.model.as_ref().is_none_or(|model| *model == record.model);
+            let spent: Money = records.iter().filter(counts).filter_map(|record| record.cost).sum();
+            self.add_use(tx, limit.id.as_str(), slot(limit.kind, now), spent.nanos(), 0).await?;
+        }
+        Ok(())
     }
 }
 

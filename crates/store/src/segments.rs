@@ -6,7 +6,7 @@ use crate::{
     plan::shard_row,
     row::{Columns, db},
 };
-use domain::{BatchId, BatchStatus, Bitmap, Error, Kind, LineCounts, Result, ShardId, Usage};
+use domain::{BatchId, BatchStatus, Bitmap, Error, Kind, LineCounts, Result, ShardId, Usage, UsageRecord};
 use sqlx::{Any, Transaction, any::AnyRow};
 
 /// Finished lines of a shard; their blobs are durable already.
@@ -26,6 +26,8 @@ pub struct NewSegment {
     pub usage: Usage,
     /// Calls among them that had been made before.
     pub redone: i64,
+    /// What the ledger is told of them.
+    pub ledger: Vec<UsageRecord>,
 }
 
 /// What became of a commit.
@@ -95,6 +97,8 @@ impl Store {
         self.insert_segment(&mut tx, lease, segment).await?;
         self.mark_done(&mut tx, lease, &done).await?;
         let batch_done = self.count_lines(&mut tx, lease, segment).await? && done.is_full();
+        self.insert_usage_in(&mut tx, &segment.ledger, false).await?;
+        self.book_spend(&mut tx, &lease.batch.tenant, &segment.ledger).await?;
         tx.commit().await.map_err(db)?;
         Ok(CommitResult::Committed { shard_done: done.is_full(), batch_done })
     }

@@ -44,6 +44,7 @@ pub(crate) struct Spent {
 
 /// What every limit says together.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one: a box would be an allocation a request")]
 pub(crate) enum Decision {
     Admitted(Admitted),
     /// Some meter must ask the store first.

@@ -28,5 +28,5 @@ pub(crate) fn is_proven(lease: &ShardLease) -> bool {
 pub(crate) fn quarantine(number: usize, line: &[u8]) -> Record {
     let message = "This request was set aside because it stopped three workers.";
     let json = record::unexecuted(&input::custom_id(line), "request_quarantined", message);
-    Record { number, side: Side::Err, json, usage: Usage::default() }
+    Record { number, side: Side::Err, json, usage: Usage::default(), ledger: None }
 }

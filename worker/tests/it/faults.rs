@@ -84,7 +84,7 @@ fn one_line(lines: usize) -> NewSegment {
     done.set(0);
     let counts = LineCounts { completed: 1, ..LineCounts::default() };
     let ok_blob = Some("b/stale".to_owned());
-    NewSegment { seq: 0, ok_blob, err_blob: None, done, counts, usage: Usage::default(), redone: 0 }
+    NewSegment { seq: 0, ok_blob, err_blob: None, done, counts, usage: Usage::default(), redone: 0, ledger: vec![] }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -154,5 +154,6 @@ pub(crate) fn segment(of: usize, seq: i64, lines: &[usize]) -> NewSegment {
         counts: LineCounts { completed, ..LineCounts::default() },
         usage: Usage { input: 10, output: 5, cached: 2, reasoning: 1, ..Usage::default() },
         redone: 1,
+        ledger: vec![],
     }
 }

@@ -1,14 +1,18 @@
 //! The ledger and its outbox.
 
-use crate::database::{Db, on_both};
-use domain::{Class, KeyId, Money, RequestId, RequestOutcome, TenantId, Usage, UsageId, UsageRecord};
-use store::{UsageGroup, UsageQuery, UsageRow};
+use crate::database::{Db, LEASE_MS, on_both, segment};
+use domain::{
+    Class, KeyId, Limit, LimitId, LimitKind, Money, RequestId, RequestOutcome, SubjectKind, TenantId, Usage, UsageId,
+    UsageRecord,
+};
+use store::{Author, NewSegment, UsageGroup, UsageQuery, UsageRow};
 
 const DAY_MS: i64 = 86_400_000;
 const ALWAYS: UsageQuery =
     UsageQuery { tenant: None, from_ms: 0, to_ms: i64::MAX, model: None, key: None, group_by: Vec::new() };
 
 on_both!(
+    a_segment_brings_its_lines_into_the_ledger_and_onto_the_budget_once,
     a_record_sent_twice_counts_once,
     a_report_is_divided_as_asked_and_filtered_as_asked,
     an_unknown_price_is_counted_and_never_zero,
@@ -149,4 +153,24 @@ async fn records_beyond_their_age_are_deleted_in_steps(db: Db) {
     assert_eq!(total(&db, &ALWAYS).await.requests, 1);
     assert_eq!(db.store.claim_outbox(10, 0).await.unwrap().len(), 1);
     assert_eq!(db.store.usage(&by(&[UsageGroup::Key])).await.unwrap().len(), 1);
+}
+
+async fn a_segment_brings_its_lines_into_the_ledger_and_onto_the_budget_once(db: Db) {
+    let (batch, shards) = db.running(&[1]).await;
+    let lease = db.claim(&shards[0], LEASE_MS).await;
+    let tenant = lease.batch.tenant.clone();
+    let author = Author { actor: "cli".to_owned(), request_id: None };
+    let (id, subject) = (LimitId::generate(), tenant.to_string());
+    let (subject_kind, kind) = (SubjectKind::Tenant, LimitKind::UsdTotal);
+    let limit = Limit { id, tenant: tenant.clone(), subject_kind, subject, model: None, kind, amount: 100 };
+    db.store.create_limit(&author, &limit).await.unwrap();
+    let line = UsageRecord { tenant: tenant.clone(), batch: Some(batch), ..record("m", 0) };
+    let segment = NewSegment { ledger: vec![line], ..segment(1, 0, &[0]) };
+
+    db.store.commit_segment(&lease, &segment).await.unwrap();
+    db.store.commit_segment(&lease, &segment).await.unwrap();
+
+    let of_tenant = UsageQuery { tenant: Some(tenant), ..ALWAYS };
+    assert_eq!(total(&db, &of_tenant).await.requests, 1);
+    assert_eq!(db.store.limit_state(&limit).await.unwrap().used, 7);
 }
