@@ -32,7 +32,7 @@ $(VENV)/ready: tests/sdk/requirements.txt
 	touch $@
 
 tests/oidc/node_modules/ready: tests/oidc/package-lock.json
-	cd tests/oidc && npm ci --no-audit --no-fund --silent
+	scripts/npm.sh tests/oidc
 	touch $@
 
 bench: ## what the gateway adds to a request, against the simulator
