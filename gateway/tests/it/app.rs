@@ -7,8 +7,8 @@ use axum::{
 };
 use chassis::{drain::Drain, http::HttpSettings};
 use domain::Scopes;
-use gateway::{Gateway, GatewaySettings};
-use http::{HeaderMap, Request, StatusCode, request::Builder};
+use gateway::{Gateway, GatewaySettings, ReplaySettings};
+use http::{HeaderMap, Request, Response, StatusCode, request::Builder};
 use http_body_util::BodyExt;
 use queue::{Doorbell, Embedded};
 use serde_json::Value;
@@ -23,7 +23,7 @@ pub(crate) const MAX_BATCH_FILE: u64 = 256 * 1024;
 pub(crate) const MAX_FILE: u64 = 512 * 1024;
 
 pub(crate) struct TestApp {
-    pub(crate) folder: TempDir,
+    pub(crate) folder: Arc<TempDir>,
     pub(crate) store: Store,
     pub(crate) drain: Drain,
     pub(crate) gateway: Arc<Gateway>,
@@ -76,9 +76,39 @@ impl TestApp {
     }
 
     pub(crate) async fn with_doorbell(script: Script, doorbell: impl FnOnce(Store) -> Arc<dyn Doorbell>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::build(script, doorbell, ReplaySettings::default()).await
+    }
+
+    pub(crate) async fn with_replay(script: Script, replay: ReplaySettings) -> Self {
+        Self::build(script, |store| Arc::new(Embedded::new(store)), replay).await
+    }
+
+    async fn build(script: Script, doorbell: impl FnOnce(Store) -> Arc<dyn Doorbell>, replay: ReplaySettings) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let store = Store::open(&format!("sqlite://{}", folder.path().join("t.db").display())).await.unwrap();
         store.migrate().await.unwrap();
+        let doorbell = doorbell(store.clone());
+        let key = new_key(&store, "acme").await.1;
+        let stranger = new_key(&store, "stranger").await.1;
+        Self::over(folder, store, script, doorbell, replay, (key, stranger))
+    }
+
+    /// Another gateway on the same store.
+    pub(crate) fn beside(&self, script: Script) -> Self {
+        let (folder, store) = (Arc::clone(&self.folder), self.store.clone());
+        let doorbell = Arc::new(Embedded::new(store.clone()));
+        let keys = (self.key.clone(), self.stranger.clone());
+        Self::over(folder, store, script, doorbell, ReplaySettings::default(), keys)
+    }
+
+    fn over(
+        folder: Arc<TempDir>,
+        store: Store,
+        script: Script,
+        doorbell: Arc<dyn Doorbell>,
+        replay: ReplaySettings,
+        (key, stranger): (String, String),
+    ) -> Self {
         let blobs = Blobs::open(&format!("file://{}", folder.path().join("blobs").display())).unwrap();
         let drain = Drain::new(Duration::from_millis(50));
         let settings = GatewaySettings {
@@ -86,16 +116,19 @@ impl TestApp {
             max_file_bytes: MAX_FILE,
             keys_refresh_ms: 10,
             keys_miss_refresh_ms: 1,
+            replay,
             ..GatewaySettings::default()
         };
-        let doorbell = doorbell(store.clone());
         let gateway =
             Arc::new(Gateway::new(settings, store.clone(), blobs, doorbell, Arc::new(script), true, drain.clone()));
         let http = HttpSettings { max_body_bytes: MAX_JSON, ..HttpSettings::default() };
         let router = Arc::clone(&gateway).routes(&http);
-        let key = new_key(&store, "acme").await.1;
-        let stranger = new_key(&store, "stranger").await.1;
         Self { folder, store, drain, gateway, router, key, stranger }
+    }
+
+    /// The head of the answer, and its body as it comes.
+    pub(crate) async fn open(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -9,4 +9,5 @@ mod inference;
 mod keys;
 mod model;
 mod refusals;
+mod replay;
 mod uploads;

@@ -6,6 +6,7 @@ use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use orchestrator::{Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Served};
 use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
 
 /// What the model `m` says.
 #[derive(Clone, Default)]
@@ -14,6 +15,9 @@ pub(crate) struct Script {
     pub(crate) events: Vec<&'static str>,
     /// Whether a stream stays open after its events.
     pub(crate) hangs: bool,
+    /// A stream goes on with these, and whole answers begin, as the gate lets them: one permit each.
+    pub(crate) late: Vec<&'static str>,
+    pub(crate) gate: Option<Arc<Semaphore>>,
     /// Whether a whole answer is cut in the middle.
     pub(crate) is_cut: bool,
     /// An error instead of an answer.
@@ -36,7 +40,11 @@ impl ModelBackend for Script {
         }
         let is_stream = request.head.stream;
         self.heard.lock().unwrap().push((ctx.clone(), request));
-        Ok(if is_stream { self.stream() } else { self.whole() })
+        if is_stream {
+            return Ok(self.stream());
+        }
+        pass(self.gate.clone()).await;
+        Ok(self.whole())
     }
 
     async fn models(&self) -> Result<Vec<ModelInfo>> {
@@ -49,6 +57,15 @@ impl Script {
     fn stream(&self) -> ModelResponse {
         let frames = stream::iter(self.events.clone()).map(|event| Frame::Data(event.into()));
         let end = stream::iter([Frame::End(Outcome { served: self.served.clone(), ..Outcome::default() })]);
+        let gate = self.gate.clone();
+        let late = stream::iter(self.late.clone()).then(move |event| {
+            let gate = gate.clone();
+            async move {
+                pass(gate).await;
+                Frame::Data(event.into())
+            }
+        });
+        let frames = frames.chain(late);
         let body = if self.hangs {
             ModelBody::new(frames.chain(stream::pending()))
         } else {
@@ -60,6 +77,12 @@ impl Script {
     fn whole(&self) -> ModelResponse {
         let error = self.is_cut.then(|| Error::unavailable("gone"));
         response("application/json", ModelBody::whole("{\"ok\": 1}".into(), Outcome { error, ..Outcome::default() }))
+    }
+}
+
+async fn pass(gate: Option<Arc<Semaphore>>) {
+    if let Some(gate) = gate {
+        gate.acquire().await.unwrap().forget();
     }
 }
 
