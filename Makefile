@@ -1,6 +1,6 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-sdk check bench bench-batch bench-start soak migrate clean
+.PHONY: help run test test-rust test-sdk check bench bench-batch bench-start bench-nginx soak fuzz migrate clean
 
 CARGO ?= cargo
 VENV := .venv
@@ -49,6 +49,9 @@ bench-start: ## time from start to the first answer, and memory when idle
 soak: ## ten minutes of 500 streams while model servers fail (MINUTES=10): leaks, truth, accounts
 	$(CARGO) build --release --locked --bin tandem --bin soak
 	$${CARGO_TARGET_DIR:-target}/release/soak $(or $(MINUTES),10)
+
+fuzz: ## every fuzz target for a minute (SECONDS=60): codecs, the look into requests
+	scripts/fuzz.sh $(or $(SECONDS),60)
 
 migrate: ## bring the database of tandem.toml to this version
 	$(CARGO) run --release --locked --bin tandem -- migrate up
