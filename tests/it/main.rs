@@ -5,6 +5,7 @@
     reason = "a test stops at the first surprise and says what it counted"
 )]
 
+mod canaries;
 mod kill;
 mod limits;
 mod metrics;

@@ -103,12 +103,17 @@ impl Site {
 
     /// Starts everything in one process and waits until it serves.
     pub async fn start(&self) -> Process {
+        self.start_with(&[]).await
+    }
+
+    /// The same with more settings in its environment.
+    pub async fn start_with(&self, settings: &[(&str, &str)]) -> Process {
         let address = free_address().await;
         let url = format!("http://{address}");
         let process = self
             .spawn("tandem", &url, |command| {
                 command.args(["up", "--upstream", &self.upstream]).env("TANDEM__HTTP__BIND", address.to_string());
-                hurry(self.name_shared_state(command));
+                hurry(self.name_shared_state(command)).envs(settings.iter().copied());
             })
             .await;
         self.wait_until_it_serves(&process).await;
@@ -225,6 +230,19 @@ impl Site {
     pub async fn metrics(&self, process: &Process) -> String {
         let page = self.http.get(format!("{}/metrics", process.admin)).send().await.expect("an answer");
         page.text().await.expect("text")
+    }
+
+    /// The address of the model server, without its `/v1`.
+    #[must_use]
+    pub fn upstream_root(&self) -> &str {
+        self.upstream.trim_end_matches("/v1")
+    }
+
+    /// The bytes of the SQLite file and of its log.
+    #[must_use]
+    pub fn database_bytes(&self) -> Vec<u8> {
+        let read = |name| std::fs::read(self.folder.path().join(name)).unwrap_or_default();
+        [read("tandem.db"), read("tandem.db-wal")].concat()
     }
 
     /// What the processes logged.
