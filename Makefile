@@ -1,6 +1,6 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-sdk check bench bench-batch bench-start bench-nginx soak fuzz migrate clean
+.PHONY: help run test test-rust test-sdk check bench bench-batch bench-start soak fuzz migrate clean
 
 CARGO ?= cargo
 VENV := .venv
