@@ -67,6 +67,8 @@ async fn nothing_that_is_told_or_kept_holds_a_secret_or_a_prompt() {
     told.push(site.log());
     told.push(String::from_utf8_lossy(&site.database_bytes()).into_owned());
     told.push(format!("{:?}", site.store.list_audit(&AuditQuery::default(), None, 100).await.unwrap()));
+    assert!(told.iter().any(|text| text.contains("acme")), "the database is among what is searched");
+    assert!(site.log().contains("invalid_api_key") || site.log().contains("Incorrect API key"), "{}", site.log());
     let canaries = [PROMPT, "canary-key-91bc", "canary-token-52de", UPSTREAM_KEY, "canary-service-secret"];
     for canary in canaries.into_iter().chain([site.key.as_str(), &admin, &secret]) {
         let found: Vec<_> =

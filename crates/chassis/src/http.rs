@@ -3,6 +3,7 @@
 mod admin;
 mod bind;
 mod body;
+mod cors;
 mod error;
 mod metrics;
 mod serve;
@@ -10,6 +11,7 @@ mod shell;
 
 pub use admin::admin_routes;
 pub use bind::bind;
+pub use cors::Origin;
 pub use error::ApiError;
 pub use serve::serve;
 pub use shell::{X_REQUEST_ID, shell};
@@ -30,6 +32,8 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// The largest sum of a request's header names and values.
     pub max_header_bytes: usize,
+    /// The origins whose web pages may call the API.
+    pub cors_origins: Vec<Origin>,
 }
 
 impl Default for HttpSettings {
@@ -39,6 +43,7 @@ impl Default for HttpSettings {
             max_body_bytes: 32 << 20,
             request_timeout: Duration::from_secs(600),
             max_header_bytes: 32 << 10,
+            cors_origins: Vec::new(),
         }
     }
 }

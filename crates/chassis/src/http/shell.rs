@@ -1,7 +1,7 @@
 //! What surrounds every route: a request id, a place in the trace, a deadline, and errors in the API's shape
 //! whoever made them. One layer, because each further one costs every request a few microseconds.
 
-use super::{ApiError, HttpSettings, body::Tracked, error::plain, metrics::HttpMetrics};
+use super::{ApiError, HttpSettings, body::Tracked, cors, error::plain, metrics::HttpMetrics};
 use crate::trace::{TraceContext, adopt};
 use axum::{
     Router,
@@ -11,7 +11,10 @@ use axum::{
 };
 use domain::{Error, Kind, RequestId};
 use futures::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
+    header::{CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS},
+};
 use std::{
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -39,11 +42,12 @@ pub fn shell(router: Router, settings: &HttpSettings) -> Router {
         timeout: settings.request_timeout,
         metrics: HttpMetrics::new(),
     };
-    router
+    let router = router
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(settings.max_body_bytes))
-        .layer(middleware::from_fn_with_state(Arc::new(shell), surround))
+        .layer(middleware::from_fn_with_state(Arc::new(shell), surround));
+    cors::allow(router, &settings.cors_origins)
 }
 
 async fn no_such_path(method: Method, uri: Uri) -> ApiError {
@@ -75,7 +79,15 @@ async fn surround(State(shell): State<Arc<Shell>>, mut request: Request, next: N
     let mut response = response.map(|body| Tracked::wrap(body, span, in_flight));
     let id = HeaderValue::from_str(id.as_str()).expect("visible ASCII is a header value");
     response.headers_mut().insert(X_REQUEST_ID, id);
+    harden(response.headers_mut());
     response
+}
+
+/// What keeps a browser from making more of an answer than it is.
+fn harden(headers: &mut HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
 impl Shell {

@@ -8,7 +8,7 @@ use axum::{
     routing::{get, post},
 };
 use chassis::{
-    http::{ApiError, HttpSettings, shell},
+    http::{ApiError, HttpSettings, Origin, shell},
     trace::TraceContext,
 };
 use domain::RequestId;
@@ -37,6 +37,20 @@ async fn slow_stream() -> Body {
         Ok::<_, std::io::Error>("last")
     });
     Body::from_stream(futures::StreamExt::chain(futures::stream::iter([Ok("first ")]), later))
+}
+
+#[tokio::test]
+async fn pages_of_named_origins_may_call_and_others_may_not() {
+    let origin = Origin::try_from("https://console.example".to_owned()).unwrap();
+    let settings = HttpSettings { cors_origins: vec![origin], ..HttpSettings::default() };
+    let server = Server::start(shell(routes(), &settings), GRACE).await;
+
+    let theirs = server.get("/id", "origin: https://console.example\r\n").await;
+    let strangers = server.get("/id", "origin: https://other.example\r\n").await;
+
+    assert_eq!(theirs.header("access-control-allow-origin"), Some("https://console.example"));
+    assert_eq!(strangers.header("access-control-allow-origin"), None);
+    assert_eq!(theirs.header("x-content-type-options"), Some("nosniff"));
 }
 
 async fn server() -> Server {
