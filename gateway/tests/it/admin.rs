@@ -260,3 +260,40 @@ async fn bad_bodies_and_queries_say_what_is_wrong() {
     }
     assert!(admin.get("/admin/v1/audit").await.ok()["data"].as_array().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_rotated_key_works_with_both_secrets_and_no_record_holds_either() {
+    let app = TestApp::start().await;
+    let admin = Admin::of(&app).await;
+    let made = admin.create("/admin/v1/keys", json!({"name": "k"})).await;
+    let path = format!("/admin/v1/keys/{}/rotate", id(&made));
+
+    let rotated = admin.send("POST", &path, json!({"overlap_secs": 60})).await.ok();
+
+    for secret in [&made["secret"], &rotated["secret"]] {
+        let models = as_key(secret.as_str().unwrap(), "GET", "/v1/models").body(Body::empty()).unwrap();
+        assert_eq!(app.send(models).await.status, StatusCode::OK);
+    }
+    let audit = admin.get("/admin/v1/audit?limit=100").await.ok().to_string();
+    assert!(audit.contains("key.rotate"), "{audit}");
+    assert!(!audit.contains(made["secret"].as_str().unwrap()) && !audit.contains(rotated["secret"].as_str().unwrap()));
+}
+
+#[tokio::test]
+async fn a_narrow_admin_gets_no_wide_secret_and_widens_no_key() {
+    let app = TestApp::start().await;
+    let wide = Admin::of(&app).await.create("/admin/v1/keys", json!({"name": "wide"})).await;
+    let scopes = Scopes::default().with(Scope::Admin).with(Scope::Usage);
+    let narrow = Admin::with(&app, NewKey::named("narrow", scopes)).await;
+    let own = narrow.create("/admin/v1/keys", json!({"name": "own", "scopes": ["usage"]})).await;
+
+    let rotate = narrow.send("POST", &format!("/admin/v1/keys/{}/rotate", id(&wide)), json!({})).await;
+    let widen = json!({"scopes": ["usage", "inference"]});
+    let widen = narrow.send("PATCH", &format!("/admin/v1/keys/{}", id(&own)), widen).await;
+    let rename = narrow.send("PATCH", &format!("/admin/v1/keys/{}", id(&own)), json!({"name": "renamed"})).await;
+
+    for refused in [rotate, widen] {
+        assert_eq!((refused.status, &refused.error()["code"]), (StatusCode::FORBIDDEN, &json!("wider_than_caller")));
+    }
+    assert_eq!(rename.ok()["name"], "renamed");
+}

@@ -6,6 +6,7 @@ mod app;
 mod batches;
 mod dialects;
 mod files;
+mod governed;
 mod inference;
 mod keys;
 mod model;
