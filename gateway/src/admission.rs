@@ -36,7 +36,7 @@ impl Gateway {
         let ask = Ask {
             key: caller.key.as_ref().map(KeyId::as_str),
             principal: caller.principal.as_deref(),
-            model: &request.head.model,
+            model: quote.alias_of.as_deref().unwrap_or(&request.head.model),
             tokens: quote.tokens,
             cost: quote.cost,
         };

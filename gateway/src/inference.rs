@@ -16,7 +16,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chassis::http::ApiError;
-use domain::{Caller, Error, RequestContext, Result, Wishes};
+use domain::{Caller, Error, Money, RequestContext, Result, Wishes};
 use futures::{Stream, StreamExt};
 use http::{HeaderName, HeaderValue, request::Parts};
 use orchestrator::{Dialect, Frame, ModelBody, ModelRequest, ModelResponse, Served};
@@ -133,7 +133,7 @@ fn to_response(answer: ModelResponse, entry: Entry, cut: CancellationToken, dial
 
 /// Who answered, as headers.
 fn told(served: &Served) -> Vec<(HeaderName, HeaderValue)> {
-    let cost = served.cost.map(wishes::dollars);
+    let cost = served.cost.map(Money::to_usd);
     let texts = [
         (MODEL, Some(served.model.as_str())),
         (DEPLOYMENT, Some(&served.deployment)),
@@ -148,7 +148,7 @@ fn told(served: &Served) -> Vec<(HeaderName, HeaderValue)> {
 /// The same as the last comment of a stream, whose cost is known only then.
 fn last_comment(served: &Served) -> Bytes {
     let (model, deployment, attempts) = (&served.model, &served.deployment, served.attempts);
-    let cost = served.cost.map(|cost| format!(" cost-usd={}", wishes::dollars(cost))).unwrap_or_default();
+    let cost = served.cost.map(|cost| format!(" cost-usd={}", cost.to_usd())).unwrap_or_default();
     let cache = if served.is_cached { " cache=hit" } else { "" };
     Bytes::from(format!(": tandem model={model} deployment={deployment} attempts={attempts}{cost}{cache}\n\n"))
 }

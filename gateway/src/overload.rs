@@ -70,7 +70,7 @@ impl Overload {
             queue.wait(tenant)
         };
         let most = Duration::from_millis(self.settings.max_wait_ms);
-        let mut waiter = Waiter { called, queue: self.queue.clone() };
+        let mut waiter = Waiter { called, tenant, queue: self.queue.clone() };
         match timeout(patience.map_or(most, |patience| patience.min(most)), &mut waiter.called).await {
             Ok(Ok(())) => Ok(waiter.enter()),
             _ => Err(overloaded()),
@@ -84,23 +84,27 @@ fn overloaded() -> Error {
         .with_retry_after(Duration::from_secs(1))
 }
 
-/// Somebody who waits; who stops waiting when called hands the place on.
-struct Waiter {
+/// Somebody who waits; who stops waiting leaves the line, and hands on a place that came too late.
+struct Waiter<'a> {
     called: oneshot::Receiver<()>,
+    tenant: &'a TenantId,
     queue: Arc<Mutex<Queue>>,
 }
 
-impl Waiter {
+impl Waiter<'_> {
     fn enter(self) -> Place {
         Place(self.queue.clone())
     }
 }
 
-impl Drop for Waiter {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
+        self.called.close();
         // A call that came while the wait ended: nobody else knows of that place.
         if self.called.try_recv().is_ok() {
             drop(Place(self.queue.clone()));
+        } else {
+            self.queue.lock().forget_those_gone(self.tenant);
         }
     }
 }
@@ -123,7 +127,19 @@ impl Queue {
         called
     }
 
-    /// Gives the place to the next tenant in turn. Those who stopped waiting are passed over.
+    /// Takes those of a tenant who no longer listen out of its line: they must not fill the queue.
+    fn forget_those_gone(&mut self, tenant: &TenantId) {
+        let Some(line) = self.by_tenant.get_mut(tenant) else { return };
+        let before = line.len();
+        line.retain(|call| !call.is_closed());
+        self.waiting -= before - line.len();
+        if line.is_empty() {
+            self.by_tenant.remove(tenant);
+            self.turns.retain(|other| other != tenant);
+        }
+    }
+
+    /// Gives the place to the next tenant in turn. Those who stopped waiting at this moment are passed over.
     fn leave(&mut self) {
         while let Some(tenant) = self.turns.pop_front() {
             let Some(line) = self.by_tenant.get_mut(&tenant) else { continue };
@@ -217,7 +233,10 @@ mod tests {
         let overload = overload(1, 2);
         let running = overload.enter(&tenant("a"), None).await.unwrap();
 
-        assert!(overload.enter(&tenant("b"), Some(Duration::from_millis(5))).await.is_err());
+        for _ in 0..5 {
+            assert!(overload.enter(&tenant("b"), Some(Duration::from_millis(5))).await.is_err());
+        }
+        assert_eq!(overload.queue.lock().waiting, 0, "who has gone does not fill the queue");
         drop(running);
 
         assert!(overload.enter(&tenant("c"), None).now_or_never().expect("a place").is_ok());

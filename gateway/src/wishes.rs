@@ -47,11 +47,6 @@ fn money(text: &str) -> Option<Money> {
     Some(Money::from_nanos((dollars * 1e9).round() as i64))
 }
 
-/// An amount as a number of US dollars.
-pub(crate) fn dollars(amount: Money) -> String {
-    amount.to_string().trim_end_matches(" USD").to_owned()
-}
-
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     value.to_str().map(|text| Some(text.trim())).map_err(|_| wrong(name, "not text", "plain text"))
@@ -98,6 +93,5 @@ mod tests {
 
         assert_eq!(budget("0.02").unwrap(), Some(Money::from_nanos(20_000_000)));
         assert!(budget("much").is_err() && budget("-1").is_err());
-        assert_eq!(dollars(Money::from_nanos(20_000_000)), "0.020000000");
     }
 }

@@ -83,6 +83,9 @@ pub struct Served {
 pub struct ModelInfo {
     /// Its name.
     pub id: String,
+    /// The model that it is another name for, if it is one.
+    #[serde(default)]
+    pub alias_of: Option<String>,
     /// Who runs it.
     pub owned_by: String,
     /// Unix seconds.

@@ -99,6 +99,7 @@ fn infos(models: &[Model]) -> Vec<ModelInfo> {
         let price = price(models, model);
         std::iter::once(&model.name).chain(&model.aliases).map(move |name| ModelInfo {
             id: name.clone(),
+            alias_of: (*name != model.name).then(|| model.name.clone()),
             owned_by: model.owned_by.clone(),
             created: model.created,
             max_model_len: model.max_model_len,

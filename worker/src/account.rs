@@ -41,7 +41,6 @@ pub(crate) fn record(
     // What used nothing costs nothing, whatever the price is.
     let cost = if served.is_cached || spent.usage.total() == 0 { Some(Money::ZERO) } else { served.cost };
     let outcome = if status.is_success() { RequestOutcome::Complete } else { RequestOutcome::Failed };
-    let trace = context.traceparent.as_deref().and_then(|parent| parent.split('-').nth(1));
     UsageRecord {
         id: UsageId::generate(),
         at_ms: begun.at_ms,
@@ -50,7 +49,7 @@ pub(crate) fn record(
         principal: None,
         batch: Some(line.batch.clone()),
         request: context.request_id.clone(),
-        trace_id: trace.map(str::to_owned),
+        trace_id: context.traceparent.as_deref().and_then(chassis::trace::trace_id),
         class: context.class,
         dialect: dialect.as_str(),
         model: if served.model.is_empty() { model.to_owned() } else { served.model },

@@ -120,6 +120,12 @@ fn hex(text: &str, len: usize) -> Option<&str> {
     (text.len() == len && text.bytes().all(lower)).then_some(text)
 }
 
+/// The trace that a `traceparent` belongs to, in hex; `None` when it is none.
+#[must_use]
+pub fn trace_id(traceparent: &str) -> Option<String> {
+    TraceContext::parse(traceparent).map(|trace| trace.trace_id())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -165,7 +165,7 @@ impl Store {
                 open.standing.others += amount;
                 open.standing.replicas += i64::from(amount > 0);
             } else {
-                lost.push(json!({"l": id, "r": holder, "s": open.slot_ms, "a": amount}));
+                lost.push((id, holder, amount));
             }
         }
         self.book_lost(tx, limits, lost).await
@@ -175,20 +175,19 @@ impl Store {
         &self,
         tx: &mut Tx,
         limits: &BTreeMap<String, Open<'_>>,
-        lost: Vec<serde_json::Value>,
+        lost: Vec<(String, String, i64)>,
     ) -> Result<()> {
-        for lease in lost {
-            let (id, holder) = (lease["l"].as_str().unwrap_or_default(), lease["r"].as_str().unwrap_or_default());
-            let amount = lease["a"].as_i64().unwrap_or_default();
+        for (id, holder, amount) in lost {
             self.sql("DELETE FROM limit_leases WHERE limit_id = $1 AND replica = $2")
-                .bind(id.to_owned())
-                .bind(holder.to_owned())
+                .bind(id.clone())
+                .bind(holder)
                 .execute(&mut **tx)
                 .await
                 .map_err(db)?;
-            let runs_only = limits.get(id).is_some_and(|open| open.kind == LimitKind::ConcurrentRequests);
-            if amount > 0 && !runs_only {
-                self.add_use(tx, id, lease["s"].as_i64().unwrap_or_default(), amount, amount).await?;
+            // A slot of a request that runs is free again.
+            let open = limits.get(&id).filter(|open| open.kind != LimitKind::ConcurrentRequests);
+            if let Some(open) = open.filter(|_| amount > 0) {
+                self.add_use(tx, &id, open.slot_ms, amount, amount).await?;
             }
         }
         Ok(())
@@ -196,7 +195,7 @@ impl Store {
 
     /// Books what the replica reports, once.
     async fn book(&self, tx: &mut Tx, limits: &BTreeMap<String, Open<'_>>, now: i64) -> Result<()> {
-        let mut uses = Vec::new();
+        let mut uses: BTreeMap<(&str, i64), i64> = BTreeMap::new();
         for (id, open) in limits {
             let report = open.report;
             if open.standing.is_repeated || open.kind == LimitKind::ConcurrentRequests {
@@ -204,17 +203,21 @@ impl Store {
             }
             let corrections =
                 report.corrections.iter().filter(|(slot, _)| *slot > now - WINDOW_MS || open.kind.is_budget());
-            let all = corrections.copied().chain([(open.slot_ms, report.used)]);
-            uses.extend(all.filter(|(_, used)| *used != 0).map(|(slot, used)| json!({"l": id, "s": slot, "u": used})));
+            for (slot, used) in corrections.copied().chain([(open.slot_ms, report.used)]) {
+                // Two uses of one slot are one: a statement can't touch a row twice.
+                *uses.entry((id, slot)).or_default() += used;
+            }
             if open.kind.is_budget() && !open.is_known && report.held > 0 {
                 self.take_back_lost(tx, id, report.held).await?;
             }
         }
+        uses.retain(|_, used| *used != 0);
         if uses.is_empty() {
             return Ok(());
         }
-        let uses = merge(uses);
-        self.sql(self.add_uses_sql()).bind(uses).execute(&mut **tx).await.map_err(db)?;
+        let rows = uses.iter().map(|((limit, slot), used)| json!({"l": limit, "s": slot, "u": used}));
+        let rows = serde_json::Value::Array(rows.collect()).to_string();
+        self.sql(self.add_uses_sql()).bind(rows).execute(&mut **tx).await.map_err(db)?;
         self.sql(
             "DELETE FROM limit_uses WHERE slot_ms < $2 AND limit_id IN (SELECT id FROM limits WHERE kind IN \
              ('requests_per_minute', 'tokens_per_minute') \
@@ -378,17 +381,6 @@ fn to_grant(open: &Open<'_>, balance: i64, now: i64) -> LeaseGrant {
         frees: Vec::new(),
         reset_ms: (end - now).max(0),
     }
-}
-
-/// Two uses of one slot are one: a statement can't touch a row twice.
-fn merge(uses: Vec<serde_json::Value>) -> String {
-    let mut merged: BTreeMap<(String, i64), i64> = BTreeMap::new();
-    for each in uses {
-        let at = (each["l"].as_str().unwrap_or_default().to_owned(), each["s"].as_i64().unwrap_or_default());
-        *merged.entry(at).or_default() += each["u"].as_i64().unwrap_or_default();
-    }
-    let rows = merged.into_iter().map(|((limit, slot), used)| json!({"l": limit, "s": slot, "u": used}));
-    serde_json::Value::Array(rows.collect()).to_string()
 }
 
 fn id_list(ids: impl Iterator<Item = impl AsRef<str>>) -> String {

@@ -7,7 +7,7 @@ use crate::{
     overload::Place,
 };
 use chrono::Utc;
-use domain::{Caller, Error, Money, RequestContext, RequestOutcome, Usage, UsageId, UsageRecord};
+use domain::{Caller, Class, Error, Money, RequestContext, RequestId, RequestOutcome, Usage, UsageId, UsageRecord};
 use http::StatusCode;
 use orchestrator::{Dialect, ListPrice, ModelRequest, ModelResponse, Outcome, Progress, Served};
 use std::{sync::Arc, time::Instant};
@@ -24,7 +24,9 @@ struct Open {
     seat: Seat,
     ticket: Ticket,
     caller: Arc<Caller>,
-    context: RequestContext,
+    request: RequestId,
+    trace_id: Option<String>,
+    class: Class,
     dialect: Dialect,
     model: String,
     prompt_guess: u64,
@@ -70,7 +72,9 @@ impl Entry {
             seat,
             ticket,
             caller: asked.caller.clone(),
-            context: asked.context.clone(),
+            request: asked.context.request_id.clone(),
+            trace_id: asked.context.traceparent.as_deref().and_then(chassis::trace::trace_id),
+            class: asked.context.class,
             dialect: asked.request.dialect,
             model: asked.request.head.model.clone(),
             prompt_guess: asked.request.head.prompt_tokens_estimate(),
@@ -182,7 +186,9 @@ impl Open {
         let is_cached = end.served.as_ref().is_some_and(|served| served.is_cached);
         let tokens = if is_cached { 0 } else { i64::try_from(end.usage.total()).unwrap_or(i64::MAX) };
         let spent = Spent { tokens, cost: end.cost.map(Money::nanos) };
-        let Self { seat, ticket, caller, context, dialect, model, begun, begun_ms, first_byte, .. } = self;
+        let Self {
+            seat, ticket, caller, request, trace_id, class, dialect, model, begun, begun_ms, first_byte, ..
+        } = self;
         ticket.settle(spent);
         let (answered, deployment) = match end.served {
             Some(served) => (Some(served.model).filter(|model| !model.is_empty()), Some(served.deployment)),
@@ -195,9 +201,9 @@ impl Open {
             key: caller.key.clone(),
             principal: caller.principal.clone(),
             batch: None,
-            request: context.request_id,
-            trace_id: context.traceparent.as_deref().and_then(trace_id),
-            class: context.class,
+            request,
+            trace_id,
+            class,
             dialect: dialect.as_str(),
             model: answered.unwrap_or(model),
             deployment: deployment.filter(|name| !name.is_empty()),
@@ -215,8 +221,4 @@ impl Open {
 
 fn millis(from: Instant, to: Instant) -> i64 {
     i64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(i64::MAX)
-}
-
-fn trace_id(traceparent: &str) -> Option<String> {
-    traceparent.split('-').nth(1).map(str::to_owned)
 }

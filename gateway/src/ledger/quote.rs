@@ -15,8 +15,10 @@ pub(crate) struct Prices {
 }
 
 /// What a request may use.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Quote {
+    /// The model's own name, where it was asked by another: limits know that one.
+    pub(crate) alias_of: Option<String>,
     /// In and out, for limits by the minute.
     pub(crate) tokens: i64,
     /// The most that it may cost in nano-USD, if the answer keeps to `max_tokens`; none = the price is not known.
@@ -57,7 +59,7 @@ impl Prices {
 fn quote(model: &ModelInfo, request: &ModelRequest) -> Quote {
     let head = &request.head;
     let output = match request.dialect {
-        Dialect::CountTokens => return Quote { tokens: 0, cost: Some(0), price: model.price },
+        Dialect::CountTokens => return Quote { cost: Some(0), price: model.price, ..Quote::default() },
         Dialect::Embeddings => 0,
         _ => {
             let each =
@@ -68,7 +70,8 @@ fn quote(model: &ModelInfo, request: &ModelRequest) -> Quote {
     // No token is shorter than a byte: the length of all that was sent bounds the prompt's tokens.
     let most_input = request.body.len() as u64 + TEMPLATE_TOKENS;
     let cost = model.price.map(|price| price.cost(most_input, output).nanos());
-    Quote { tokens: count(head.prompt_tokens_estimate().saturating_add(output)), cost, price: model.price }
+    let tokens = count(head.prompt_tokens_estimate().saturating_add(output));
+    Quote { alias_of: model.alias_of.clone(), tokens, cost, price: model.price }
 }
 
 fn count(tokens: u64) -> i64 {
@@ -98,6 +101,14 @@ mod tests {
 
         assert_eq!(quote.tokens, 3 + 14);
         assert_eq!(quote.cost, Some((body.len() as i64 + 64) * 1_000 + 14 * 10_000));
+    }
+
+    #[test]
+    fn an_alias_counts_as_its_model() {
+        let model = ModelInfo { id: "alias".into(), alias_of: Some("m".into()), ..model() };
+        let request = ModelRequest::parse(Dialect::Chat, r#"{"model":"alias"}"#.into()).unwrap();
+
+        assert_eq!(quote(&model, &request).alias_of.as_deref(), Some("m"));
     }
 
     #[test]

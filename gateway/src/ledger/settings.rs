@@ -14,12 +14,10 @@ pub struct LedgerSettings {
     pub flush_ms: u64,
     /// How long records are kept, in days; 0 = for ever.
     pub retention_days: u64,
-    /// Whether records are also put into the outbox, from which they are published.
-    pub publish: bool,
 }
 
 impl Default for LedgerSettings {
     fn default() -> Self {
-        Self { buffer_records: 65_536, wait_ms: 2_000, flush_ms: 100, retention_days: 400, publish: false }
+        Self { buffer_records: 65_536, wait_ms: 2_000, flush_ms: 100, retention_days: 400 }
     }
 }

@@ -30,7 +30,8 @@ impl Limits {
         loop {
             tokio::select! {
                 () = begun.cancelled() => break,
-                () = self.nudged.notified() => tokio::time::sleep(GATHER).await,
+                // One that is away is asked in its time, not by everybody who waits.
+                () = self.nudged.notified(), if !self.is_down.load(Ordering::Relaxed) => tokio::time::sleep(GATHER).await,
                 () = tokio::time::sleep(self.settings.exchange()) => {}
             }
             self.exchange().await;

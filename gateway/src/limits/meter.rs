@@ -140,7 +140,6 @@ impl Meter {
         }
         self.demand.unmet = self.demand.unmet.saturating_add(need);
         self.demand.smallest = if self.demand.smallest == 0 { need } else { self.demand.smallest.min(need) };
-        self.demand.last_at = Some(now);
         let is_fresh = self.lease.heard_at.is_some_and(|at| now < at + WORD_HOLDS);
         if self.lease.is_short && is_fresh { Check::Exhausted(self.wait_for(need, now)) } else { Check::Ask }
     }

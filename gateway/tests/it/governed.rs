@@ -123,3 +123,24 @@ async fn a_caller_who_leaves_gives_the_slot_back() {
     drop(admitted);
     assert_eq!(ledger(&app, 2).await.estimated_requests, 2, "what was delivered is a guess");
 }
+
+#[tokio::test]
+async fn a_replayed_answer_is_not_charged_again() {
+    let (app, limit) = limited(priced(), LimitKind::RequestsPerMinute, 10).await;
+    let request = || {
+        let request = app.request("POST", "/v1/chat/completions").header("content-type", "application/json");
+        request.header("idempotency-key", "once").body(chat(false).to_string().into()).unwrap()
+    };
+
+    let first = app.send(request()).await;
+    let second = app.send(request()).await;
+
+    assert_eq!((first.status, &first.body), (StatusCode::OK, &second.body));
+    assert_eq!(second.header("idempotent-replayed"), "true");
+    assert_eq!(ledger(&app, 1).await.cost, Money::from_nanos(12));
+    let settled = until(async || {
+        let state = app.store.limit_state(&limit).await.unwrap();
+        (state.leased == 0 && state.used > 0).then_some(state.used)
+    });
+    assert_eq!(settled.await, 1);
+}

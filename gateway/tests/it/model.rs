@@ -61,6 +61,7 @@ impl ModelBackend for Script {
             max_model_len: Some(8),
             price: self.price,
             expected_output_tokens: 16,
+            alias_of: None,
         };
         Ok(vec![info("m"), info("org/m")])
     }
