@@ -1,0 +1,244 @@
+//! A caller who sends chat completions and looks at the clock: for `make bench-proxies`, which compares what stands between such a
+//! caller and a model server. One thread, one JSON object on the standard output.
+#![expect(clippy::print_stdout, reason = "its report")]
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use clap::{Args, Parser, Subcommand};
+use http::{
+    Request, StatusCode, Uri,
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{SendRequest, handshake},
+};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use std::{
+    io::Read,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::TcpStream,
+    sync::{Mutex, Semaphore},
+    task::JoinSet,
+    time::{interval, sleep},
+};
+
+/// Chat completions, timed.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    load: Load,
+}
+
+#[derive(Subcommand)]
+enum Load {
+    /// Whole answers of one token at a steady rate, whether or not the ones before have come.
+    Paced {
+        #[command(flatten)]
+        target: Target,
+        /// Requests a second.
+        #[arg(long)]
+        rate: f64,
+        /// Seconds.
+        #[arg(long)]
+        seconds: f64,
+    },
+    /// Streams, always as many at once; who has read one begins the next.
+    Streams {
+        #[command(flatten)]
+        target: Target,
+        /// How many at once.
+        #[arg(long)]
+        count: usize,
+        /// Tokens of each.
+        #[arg(long)]
+        tokens: u64,
+        /// How many each caller reads.
+        #[arg(long)]
+        rounds: usize,
+        /// Callers begin spread over so many milliseconds.
+        #[arg(long)]
+        spread_ms: u64,
+    },
+    /// Streams that are left open after their first token, until the standard input ends.
+    Idle {
+        #[command(flatten)]
+        target: Target,
+        /// How many.
+        #[arg(long)]
+        count: usize,
+    },
+}
+
+#[derive(Args, Clone)]
+struct Target {
+    /// Where chat completions are asked.
+    #[arg(long)]
+    url: Uri,
+    /// The key to ask with.
+    #[arg(long, default_value = "none")]
+    key: String,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let report = match Cli::parse().load {
+        Load::Paced { target, rate, seconds } => paced(target, rate, seconds).await?,
+        Load::Streams { target, count, tokens, rounds, spread_ms } => {
+            streams(target, count, tokens, rounds, Duration::from_millis(spread_ms)).await?
+        }
+        Load::Idle { target, count } => idle(target, count).await?,
+    };
+    println!("{report}");
+    Ok(())
+}
+
+/// One connection, kept alive.
+type Connection = SendRequest<Full<Bytes>>;
+
+impl Target {
+    async fn connect(&self) -> anyhow::Result<Connection> {
+        let authority = self.url.authority().context("the URL names no host")?;
+        let stream = TcpStream::connect(authority.as_str()).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        // It ends with its sender; what it dies of, the sender tells.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    async fn ask(&self, connection: &mut Connection, tokens: u64, stream: bool) -> anyhow::Result<Incoming> {
+        let body = json!({"model": "tandem-sim", "max_tokens": tokens, "stream": stream,
+                          "messages": [{"role": "user", "content": "Say something short about the sea."}]});
+        let host = self.url.authority().map_or("", |authority| authority.as_str());
+        let request = Request::post(self.url.path())
+            .header(HOST, host)
+            .header(CONTENT_TYPE, "application/json")
+            .header(AUTHORIZATION, format!("Bearer {}", self.key))
+            .body(Full::new(Bytes::from(body.to_string())))?;
+        connection.ready().await?;
+        let response = connection.send_request(request).await?;
+        ensure!(response.status() == StatusCode::OK, "{} answered {}", self.url, response.status());
+        Ok(response.into_body())
+    }
+}
+
+async fn paced(target: Target, rate: f64, seconds: f64) -> anyhow::Result<serde_json::Value> {
+    let idle = Arc::new(Mutex::new(Vec::<Connection>::new()));
+    let mut tick = interval(Duration::from_secs_f64(1.0 / rate));
+    let mut asked = JoinSet::new();
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    let mut times = Vec::new();
+    while Instant::now() < end {
+        let due = tick.tick().await;
+        let (target, idle) = (target.clone(), idle.clone());
+        asked.spawn(async move {
+            let known = idle.lock().await.pop();
+            let mut connection = match known {
+                Some(connection) => connection,
+                None => target.connect().await?,
+            };
+            target.ask(&mut connection, 1, false).await?.collect().await?;
+            let took = due.elapsed();
+            idle.lock().await.push(connection);
+            anyhow::Ok(took)
+        });
+        while let Some(ended) = asked.try_join_next() {
+            times.push(ended??);
+        }
+    }
+    while let Some(ended) = asked.join_next().await {
+        times.push(ended??);
+    }
+    Ok(json!({"requests": times.len(), "latency": quantiles(times)}))
+}
+
+async fn streams(
+    target: Target,
+    count: usize,
+    tokens: u64,
+    rounds: usize,
+    spread: Duration,
+) -> anyhow::Result<serde_json::Value> {
+    let mut callers = JoinSet::new();
+    let events = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    for number in 0..count {
+        let (target, events) = (target.clone(), events.clone());
+        let wait = spread.mul_f64(number as f64 / count as f64);
+        callers.spawn(async move {
+            sleep(wait).await;
+            let mut connection = target.connect().await?;
+            let mut first = Vec::with_capacity(rounds);
+            for _ in 0..rounds {
+                let sent = Instant::now();
+                let mut body = target.ask(&mut connection, tokens, true).await?;
+                let mut bytes = 0;
+                while let Some(frame) = body.frame().await {
+                    let Ok(data) = frame?.into_data() else { continue };
+                    if bytes == 0 {
+                        first.push(sent.elapsed());
+                    }
+                    bytes += data.len();
+                    events.fetch_add(count_events(&data), Ordering::Relaxed);
+                }
+            }
+            anyhow::Ok(first)
+        });
+    }
+    let mut first = Vec::new();
+    while let Some(ended) = callers.join_next().await {
+        first.extend(ended??);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(json!({"streams": first.len(), "events": events.load(Ordering::Relaxed), "seconds": seconds,
+              "first_token": quantiles(first)}))
+}
+
+/// Events end with an empty line.
+fn count_events(data: &[u8]) -> u64 {
+    data.windows(2).filter(|pair| pair == b"\n\n").count() as u64
+}
+
+async fn idle(target: Target, count: usize) -> anyhow::Result<serde_json::Value> {
+    // So many handshakes at once that no listener's backlog overflows.
+    let door = Arc::new(Semaphore::new(64));
+    let mut callers = JoinSet::new();
+    for _ in 0..count {
+        let (target, door) = (target.clone(), door.clone());
+        callers.spawn(async move {
+            let _entered = door.acquire().await?;
+            let mut connection = target.connect().await?;
+            let mut body = target.ask(&mut connection, 1_000, true).await?;
+            body.frame().await.context("the stream ended")??;
+            anyhow::Ok((connection, body))
+        });
+    }
+    let mut open = Vec::with_capacity(count);
+    while let Some(ended) = callers.join_next().await {
+        open.push(ended??);
+    }
+    println!("{}", json!({"open": open.len()}));
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
+    // Bodies that nobody reads tell whether their other end is still there.
+    let ended = open.iter().filter(|(connection, _)| connection.is_closed()).count();
+    Ok(json!({"open": open.len() - ended, "ended": ended}))
+}
+
+/// In microseconds.
+fn quantiles(mut times: Vec<Duration>) -> serde_json::Value {
+    times.sort_unstable();
+    let at = |share: f64| {
+        let index = (times.len().saturating_sub(1) as f64 * share) as usize;
+        times.get(index).copied().unwrap_or_default().as_micros()
+    };
+    json!({"p50": at(0.5), "p99": at(0.99)})
+}
