@@ -1,6 +1,6 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-sdk check bench bench-batch bench-start soak fuzz migrate clean
+.PHONY: help run test test-rust test-sdk check bench bench-proxies bench-batch bench-start soak fuzz migrate clean
 
 CARGO ?= cargo
 VENV := .venv
@@ -37,6 +37,10 @@ tests/oidc/node_modules/ready: tests/oidc/package-lock.json
 
 bench: ## what the gateway adds to a request, against the simulator
 	$(CARGO) run --release --locked --bin tandem -- bench
+
+bench-proxies: ## CPU, latency and memory beside nginx, each alone on one core, with and without governing
+	$(CARGO) build --release --locked --bins
+	scripts/with-nginx.sh scripts/with-postgres.sh scripts/bench_proxies.py $${CARGO_TARGET_DIR:-target}/release
 
 bench-batch: ## one batch of 50,000 lines and 1 GiB: time, peak memory, every line checked
 	$(CARGO) build --release --locked --bin tandem

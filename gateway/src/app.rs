@@ -102,7 +102,6 @@ impl Gateway {
         let form_bytes = to_usize(self.largest_file() + FORM_OVERHEAD_BYTES);
         let app = App { gateway: self, bounds };
         let routes = api(&app, form_bytes)
-            .route_layer(middleware::from_fn(words::of_the_api))
             .route("/", get(home::page))
             .merge(openapi::routes())
             .with_state(app);
@@ -162,6 +161,7 @@ fn to_usize(bytes: u64) -> usize {
 fn api(app: &App, form_bytes: usize) -> Router<App> {
     Router::new()
         .merge(identity::guard(model_routes(), Scope::Inference, app))
+        .merge(identity::guard(message_routes(), Scope::Inference, app).route_layer(middleware::from_fn(words::of_anthropic)))
         .merge(identity::guard(file_routes(form_bytes), Scope::Files, app))
         .merge(identity::guard(batch_routes(), Scope::Batches, app))
         .merge(identity::guard(Router::new().route("/v1/usage", get(usage::own)), Scope::Usage, app))
@@ -174,11 +174,16 @@ fn model_routes() -> Router<App> {
         .route("/v1/completions", post(inference::completions))
         .route("/v1/embeddings", post(inference::embeddings))
         .route("/v1/responses", post(inference::responses))
-        .route("/v1/messages", post(inference::messages))
-        .route("/v1/messages/count_tokens", post(inference::count_tokens))
         .route("/v1/models", get(models::list))
         // Names of models may contain slashes.
         .route("/v1/models/{*id}", get(models::one))
+}
+
+/// Anthropic's API.
+fn message_routes() -> Router<App> {
+    Router::new()
+        .route("/v1/messages", post(inference::messages))
+        .route("/v1/messages/count_tokens", post(inference::count_tokens))
 }
 
 fn file_routes(form_bytes: usize) -> Router<App> {

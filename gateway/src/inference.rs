@@ -34,6 +34,8 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-tandem-attempts");
 const COST: HeaderName = HeaderName::from_static("x-tandem-cost-usd");
 const CACHE: HeaderName = HeaderName::from_static("x-tandem-cache");
 const EXPLAIN: HeaderName = HeaderName::from_static("x-tandem-explain");
+/// Headers that are added to an answer here and further out, about.
+const ADDED_HEADERS: usize = 20;
 const BETAS: &str = "anthropic-beta";
 
 /// `POST /v1/chat/completions`
@@ -118,14 +120,15 @@ async fn answer(app: &App, call: Call, dialect: Dialect) -> Result<Response, Api
 
 fn to_response(answer: ModelResponse, entry: Entry, cut: CancellationToken, dialect: Dialect) -> Response {
     let rates = entry.rates();
-    let body = if answer.is_event_stream() {
+    let mut response = Response::new(if answer.is_event_stream() {
         Body::from_stream(events(answer.body, entry, cut, dialect).map(Ok::<_, Infallible>))
     } else {
-        Body::from_stream(whole(answer.body, entry, cut))
-    };
-    let mut response = Response::new(body);
+        whole(answer.body, entry, cut)
+    });
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
+    // At once: a map that grows by itself is built anew several times.
+    response.headers_mut().reserve(ADDED_HEADERS);
     response.headers_mut().extend(answer.served.iter().flat_map(told));
     rates.write(response.headers_mut());
     response
@@ -162,8 +165,14 @@ fn events(
     dialect: Dialect,
 ) -> impl Stream<Item = Bytes> {
     async_stream::stream! {
+        let mut cut = std::pin::pin!(cut.cancelled());
         loop {
-            match cut.run_until_cancelled(body.next()).await {
+            let next = tokio::select! {
+                biased;
+                frame = body.next() => Some(frame),
+                () = &mut cut => None,
+            };
+            match next {
                 Some(Some(Frame::Data(bytes))) => {
                     entry.sends();
                     yield bytes;
@@ -188,8 +197,20 @@ fn events(
     }
 }
 
-/// A body that is one document: when it can't be completed, the connection breaks instead of passing a part off as all.
-fn whole(mut body: ModelBody, mut entry: Entry, cut: CancellationToken) -> impl Stream<Item = io::Result<Bytes>> {
+/// A body that is one document.
+fn whole(body: ModelBody, mut entry: Entry, cut: CancellationToken) -> Body {
+    match body.into_whole() {
+        Ok((bytes, outcome)) => {
+            entry.sends();
+            entry.ended(&outcome);
+            Body::from(bytes)
+        }
+        Err(body) => Body::from_stream(arriving(body, entry, cut)),
+    }
+}
+
+/// A document that is not all there yet: when it can't be completed, the connection breaks instead of passing a part off as all.
+fn arriving(mut body: ModelBody, mut entry: Entry, cut: CancellationToken) -> impl Stream<Item = io::Result<Bytes>> {
     async_stream::stream! {
         loop {
             match cut.run_until_cancelled(body.next()).await {

@@ -8,17 +8,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::header::CONTENT_LENGTH;
-use orchestrator::Dialect;
 use wire::error::ErrorBody;
 
-/// Rewrites what the inner layers answer.
-pub(crate) async fn of_the_api(request: Request, next: Next) -> Response {
-    let is_messages =
-        matches!(Dialect::from_path(request.uri().path()), Some(Dialect::Messages | Dialect::CountTokens));
+/// Rewrites the errors that the inner layers answer.
+pub(crate) async fn of_anthropic(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     match response.extensions().get::<ErrorBody>().cloned() {
-        Some(told) if is_messages => rewrite(response, &told),
-        _ => response,
+        Some(told) => rewrite(response, &told),
+        None => response,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::Served;
 use bytes::{Bytes, BytesMut};
 use domain::{Error, Kind, Result, Usage};
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt};
 use std::{
     fmt,
     pin::Pin,
@@ -58,14 +58,25 @@ impl Progress {
 
 /// A stream of frames. Dropping it aborts the call.
 pub struct ModelBody {
-    frames: Option<Pin<Box<dyn Stream<Item = Frame> + Send>>>,
+    frames: Frames,
     progress: Progress,
+}
+
+/// Where frames come from.
+enum Frames {
+    /// They are still being made.
+    Coming(Pin<Box<dyn Stream<Item = Frame> + Send>>),
+    /// All is there.
+    Whole(Bytes, Outcome),
+    /// Only the end is left.
+    Ending(Outcome),
+    Ended,
 }
 
 impl ModelBody {
     /// A body of these frames. Frames after an `End` are never seen; without one the answer counts as cut.
     pub fn new(frames: impl Stream<Item = Frame> + Send + 'static) -> Self {
-        Self { frames: Some(Box::pin(frames)), progress: Progress::default() }
+        Self { frames: Frames::Coming(Box::pin(frames)), progress: Progress::default() }
     }
 
     /// The same body, whose progress is told by `progress`.
@@ -83,7 +94,18 @@ impl ModelBody {
     /// A body that is all there.
     #[must_use]
     pub fn whole(bytes: Bytes, outcome: Outcome) -> Self {
-        Self::new(stream::iter([Frame::Data(bytes), Frame::End(outcome)]))
+        Self { frames: Frames::Whole(bytes, outcome), progress: Progress::default() }
+    }
+
+    /// What is there, if that is all; else the body as it was.
+    ///
+    /// # Errors
+    /// The body, when its frames are still to come.
+    pub fn into_whole(self) -> std::result::Result<(Bytes, Outcome), Self> {
+        match self.frames {
+            Frames::Whole(bytes, outcome) => Ok((bytes, outcome)),
+            frames => Err(Self { frames, ..self }),
+        }
     }
 
     /// Waits for the whole body.
@@ -116,15 +138,21 @@ impl Stream for ModelBody {
     type Item = Frame;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Frame>> {
-        let Some(frames) = &mut self.frames else { return Poll::Ready(None) };
-        let frame = match frames.as_mut().poll_next(context) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(frame) => frame.unwrap_or_else(|| Frame::End(cut())),
-        };
-        if matches!(frame, Frame::End(_)) {
-            self.frames = None;
+        if let Frames::Coming(frames) = &mut self.frames {
+            let frame = std::task::ready!(frames.as_mut().poll_next(context)).unwrap_or_else(|| Frame::End(cut()));
+            if matches!(frame, Frame::End(_)) {
+                self.frames = Frames::Ended;
+            }
+            return Poll::Ready(Some(frame));
         }
-        Poll::Ready(Some(frame))
+        Poll::Ready(match std::mem::replace(&mut self.frames, Frames::Ended) {
+            Frames::Whole(bytes, outcome) => {
+                self.frames = Frames::Ending(outcome);
+                Some(Frame::Data(bytes))
+            }
+            Frames::Ending(outcome) => Some(Frame::End(outcome)),
+            Frames::Coming(_) | Frames::Ended => None,
+        })
     }
 }
 
@@ -137,6 +165,7 @@ impl fmt::Debug for ModelBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::stream;
 
     #[tokio::test]
     async fn nothing_follows_the_end() {
@@ -156,6 +185,17 @@ mod tests {
 
         assert_eq!(bytes, "a");
         assert_eq!(outcome.error.unwrap().code(), Some("answer_incomplete"));
+    }
+
+    #[tokio::test]
+    async fn a_whole_body_reads_like_any_other_and_can_be_taken_at_once() {
+        let frames: Vec<_> = StreamExt::collect(ModelBody::whole("abc".into(), Outcome::default())).await;
+        let taken = ModelBody::whole("abc".into(), Outcome::default()).into_whole();
+        let coming = ModelBody::new(stream::iter([Frame::Data("abc".into())])).into_whole();
+
+        assert!(matches!(&frames[..], [Frame::Data(_), Frame::End(_)]), "{frames:?}");
+        assert_eq!(taken.unwrap().0, "abc");
+        assert_eq!(coming.unwrap_err().collect(10).await.unwrap().0, "abc");
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use crate::{
     catalog::{Deployment, Engine},
     client::UpstreamClient,
     failure::{Blame, Failure, Names, Refusal, UpstreamError, judge},
-    limits::Limits,
+    limits::{Limits, Silence},
     provider::Provider,
     reading::{Reading, Seen, read_whole},
     speech::Speech,
@@ -176,7 +176,13 @@ impl Exchange<'_> {
         let first_token = Some(limits.begun().elapsed());
         let progress = reading.progress();
         let guess = self.request.head.prompt_tokens_estimate();
-        let passing = Passing { body, reading, limits, dialect: self.request.dialect, prompt_guess: guess };
+        let passing = Passing {
+            body,
+            reading,
+            silence: limits.silence(),
+            dialect: self.request.dialect,
+            prompt_guess: guess,
+        };
         let body = ModelBody::new(passing.frames(first.freeze())).with_progress(progress);
         Ok(Answered { status: StatusCode::OK, headers, body, first_token, usage: None, refusal: None })
     }
@@ -215,7 +221,7 @@ fn usage(seen: &Seen, prompt_guess: u64) -> (Usage, bool) {
 struct Passing {
     body: Incoming,
     reading: Reading,
-    limits: Limits,
+    silence: Silence,
     dialect: Dialect,
     prompt_guess: u64,
 }
@@ -251,7 +257,7 @@ impl Passing {
             let _ = tokio::time::timeout(AFTER_DONE, next_data(&mut self.body)).await;
             return Ok(None);
         }
-        match self.limits.within(self.limits.next(), next_data(&mut self.body)).await? {
+        match self.silence.bound(next_data(&mut self.body)).await? {
             Some(Ok(bytes)) => self.reading.feed(bytes).map(Some).map_err(not_events),
             Some(Err(cause)) => Err(Failure::endpoint(cut().with_source(cause))),
             None => Err(Failure::endpoint(cut())),

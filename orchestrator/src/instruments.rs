@@ -5,9 +5,12 @@ use crate::settings::GenAiConventions;
 use domain::{Money, Usage};
 use opentelemetry::{
     KeyValue, StringValue, Value, global,
-    metrics::{Counter, Histogram},
+    metrics::{BoundCounter, BoundHistogram, Counter, Histogram},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 const SECONDS: [f64; 14] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 const SHORT_SECONDS: [f64; 12] =
@@ -56,26 +59,57 @@ enum TokenUsage {
 
 /// Who answered, as labels, made once for each deployment and operation. Clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Labels(Arc<[KeyValue; 4]>);
+pub(crate) struct Labels(Arc<Labelled>);
+
+#[derive(Debug)]
+struct Labelled {
+    values: [KeyValue; 4],
+    usual: Usual,
+}
+
+/// What every call that goes well measures, bound to its labels: to look them up each time costs more than all the rest of a
+/// measurement. Bound with the first use, so that nothing is told of what was never measured.
+#[derive(Debug, Default)]
+struct Usual {
+    attempts: OnceLock<BoundCounter<u64>>,
+    overhead: OnceLock<BoundHistogram<f64>>,
+    first_chunk: OnceLock<BoundHistogram<f64>>,
+    per_chunk: OnceLock<BoundHistogram<f64>>,
+    duration: OnceLock<BoundHistogram<f64>>,
+    input: OnceLock<BoundHistogram<f64>>,
+    output: OnceLock<BoundHistogram<f64>>,
+    delivered: OnceLock<BoundCounter<u64>>,
+    cost: OnceLock<BoundCounter<f64>>,
+}
+
+/// The outcome of an attempt that was answered.
+pub(crate) const OK: &str = "ok";
+/// The outcome of an answer that reached its end.
+pub(crate) const COMPLETE: &str = "complete";
 
 impl Labels {
     pub(crate) fn new(operation: &'static str, provider: &'static str, model: &str, deployment: &str) -> Self {
         // Shared text: values are copied with each measurement.
         let shared = |text: &str| Value::String(StringValue::from(Arc::<str>::from(text)));
-        Self(Arc::new([
+        let values = [
             KeyValue::new("gen_ai.operation.name", operation),
             KeyValue::new("gen_ai.provider.name", provider),
             KeyValue::new("gen_ai.request.model", shared(model)),
             KeyValue::new("tandem.deployment", shared(deployment)),
-        ]))
+        ];
+        Self(Arc::new(Labelled { values, usual: Usual::default() }))
     }
 
     fn values(&self) -> &[KeyValue] {
-        &self.0[..]
+        &self.0.values
+    }
+
+    fn usual(&self) -> &Usual {
+        &self.0.usual
     }
 
     fn with(&self, more: KeyValue) -> [KeyValue; 5] {
-        let [a, b, c, d] = &*self.0;
+        let [a, b, c, d] = &self.0.values;
         [a.clone(), b.clone(), c.clone(), d.clone(), more]
     }
 }
@@ -125,49 +159,53 @@ impl Instruments {
 
     /// One call to one deployment; `outcome` is `ok`, `refused` or a word for blame.
     pub(crate) fn attempted(&self, labels: &Labels, outcome: &'static str) {
-        self.attempts.add(1, &labels.with(KeyValue::new("outcome", outcome)));
+        let told = || labels.with(KeyValue::new("outcome", outcome));
+        match outcome {
+            OK => labels.usual().attempts.get_or_init(|| self.attempts.bind(&told())).add(1),
+            _ => self.attempts.add(1, &told()),
+        }
     }
 
     /// An answer has begun: after `first_chunk` if it is a stream, of which `overhead` was ours.
     pub(crate) fn began(&self, labels: &Labels, first_chunk: Option<Duration>, overhead: Duration) {
+        let Usual { first_chunk: bound, overhead: bound_overhead, .. } = labels.usual();
         if let Some(waited) = first_chunk {
-            self.first_chunk.record(waited.as_secs_f64(), labels.values());
+            bound.get_or_init(|| self.first_chunk.bind(labels.values())).record(waited.as_secs_f64());
         }
-        self.overhead.record(overhead.as_secs_f64(), labels.values());
+        bound_overhead.get_or_init(|| self.overhead.bind(labels.values())).record(overhead.as_secs_f64());
     }
 
     /// A whole answer or stream ended; `error` is a word of ours.
     pub(crate) fn ended(&self, labels: &Labels, took: Duration, usage: Option<Usage>, error: Option<&'static str>) {
+        let took = took.as_secs_f64();
         match error {
-            Some(error) => self.duration.record(took.as_secs_f64(), &labels.with(KeyValue::new("error.type", error))),
-            None => self.duration.record(took.as_secs_f64(), labels.values()),
+            Some(error) => self.duration.record(took, &labels.with(KeyValue::new("error.type", error))),
+            None => labels.usual().duration.get_or_init(|| self.duration.bind(labels.values())).record(took),
         }
         let Some(usage) = usage else { return };
-        match &self.tokens {
-            TokenUsage::Typed(tokens) => {
-                for (kind, count) in [("input", usage.input), ("output", usage.output)] {
-                    tokens.record(count as f64, &labels.with(KeyValue::new("gen_ai.token.type", kind)));
-                }
-            }
-            TokenUsage::Split { input, output } => {
-                input.record(usage.input as f64, labels.values());
-                output.record(usage.output as f64, labels.values());
-            }
-        }
+        let Usual { input, output, .. } = labels.usual();
+        input.get_or_init(|| self.tokens.bind(labels, "input")).record(usage.input as f64);
+        output.get_or_init(|| self.tokens.bind(labels, "output")).record(usage.output as f64);
     }
 
     /// The mean gap between the chunks of one stream.
     pub(crate) fn paced(&self, labels: &Labels, gap: Duration) {
-        self.per_chunk.record(gap.as_secs_f64(), labels.values());
+        let bound = &labels.usual().per_chunk;
+        bound.get_or_init(|| self.per_chunk.bind(labels.values())).record(gap.as_secs_f64());
     }
 
     pub(crate) fn spent(&self, labels: &Labels, cost: Money) {
-        self.cost.add(cost.nanos() as f64 / 1e9, labels.values());
+        let bound = &labels.usual().cost;
+        bound.get_or_init(|| self.cost.bind(labels.values())).add(cost.nanos() as f64 / 1e9);
     }
 
     /// Tokens were delivered in an answer that ended as `outcome` says: `complete`, `broken` or `cancelled`.
     pub(crate) fn delivered(&self, labels: &Labels, tokens: u64, outcome: &'static str) {
-        self.output_tokens.add(tokens, &labels.with(KeyValue::new("outcome", outcome)));
+        let told = || labels.with(KeyValue::new("outcome", outcome));
+        match outcome {
+            COMPLETE => labels.usual().delivered.get_or_init(|| self.output_tokens.bind(&told())).add(tokens),
+            _ => self.output_tokens.add(tokens, &told()),
+        }
     }
 
     /// A second deployment was asked; `winner` is `first` or `second`, and the other one cost `wasted`.
@@ -186,6 +224,16 @@ impl Instruments {
     /// A copy was due; `outcome` is `sent` or `dropped`.
     pub(crate) fn shadowed(&self, model: &str, outcome: &'static str) {
         self.shadows.add(1, &[model_label(model), KeyValue::new("outcome", outcome)]);
+    }
+}
+
+impl TokenUsage {
+    fn bind(&self, labels: &Labels, kind: &'static str) -> BoundHistogram<f64> {
+        match self {
+            Self::Typed(tokens) => tokens.bind(&labels.with(KeyValue::new("gen_ai.token.type", kind))),
+            Self::Split { input, .. } if kind == "input" => input.bind(labels.values()),
+            Self::Split { output, .. } => output.bind(labels.values()),
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use crate::{
     failure::{Blame, Failure},
 };
 use domain::{Error, Kind};
-use tokio::time::Instant;
+use std::pin::{Pin, pin};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The code of an error that the caller's own deadline caused.
 pub(crate) const DEADLINE_EXCEEDED: &str = "deadline_exceeded";
@@ -46,6 +47,11 @@ impl Limits {
         self.end.min(Instant::now() + self.timeouts.idle)
     }
 
+    /// The bounds of a stream that has begun.
+    pub(crate) fn silence(self) -> Silence {
+        Silence { alarm: Box::pin(sleep_until(self.next())), since: Instant::now(), limits: self }
+    }
+
     /// Waits for `work`, but not beyond `until`.
     pub(crate) async fn within<T>(&self, until: Instant, work: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::time::timeout_at(until, work).await.map_err(|_| self.too_late(until))
@@ -61,5 +67,34 @@ impl Limits {
         let text =
             format!("The model did not answer in time: it was silent too long, {seconds:.1} s after the request.");
         Failure::new(Blame::Silence, Error::new(Kind::Timeout, text))
+    }
+}
+/// How long a stream may be silent, and go on at all. It has one timer, set anew only when it rings: pieces are far more frequent
+/// than silences.
+#[derive(Debug)]
+pub(crate) struct Silence {
+    limits: Limits,
+    since: Instant,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Silence {
+    /// Waits for the next piece. A caller who was slow to ask for it is nobody's silence.
+    pub(crate) async fn bound<T>(&mut self, piece: impl Future<Output = T>) -> Result<T, Failure> {
+        self.since = Instant::now();
+        let mut piece = pin!(piece);
+        loop {
+            tokio::select! {
+                biased;
+                piece = &mut piece => return Ok(piece),
+                () = &mut self.alarm => {
+                    let until = self.limits.end.min(self.since + self.limits.timeouts.idle);
+                    if until <= Instant::now() {
+                        return Err(self.limits.too_late(until));
+                    }
+                    self.alarm.as_mut().reset(until);
+                }
+            }
+        }
     }
 }

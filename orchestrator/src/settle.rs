@@ -7,7 +7,7 @@ use crate::{
     catalog::Prices,
     endpoint::InFlight,
     gate::Slot,
-    instruments::{Instruments, Labels},
+    instruments::{self, Instruments, Labels},
     limits::DEADLINE_EXCEEDED,
 };
 use domain::{Kind, Usage};
@@ -49,7 +49,15 @@ struct Open {
 
 impl Account {
     /// The same body, with this account kept over it.
-    pub(crate) fn keep(self, mut body: ModelBody) -> ModelBody {
+    pub(crate) fn keep(self, body: ModelBody) -> ModelBody {
+        match body.into_whole() {
+            // Nothing is left to be waited for: the call has ended.
+            Ok((bytes, outcome)) => ModelBody::whole(bytes, self.close(outcome)),
+            Err(body) => self.keep_open(body),
+        }
+    }
+
+    fn keep_open(self, mut body: ModelBody) -> ModelBody {
         let progress = body.progress();
         let mut open = Open { account: Some(self), progress: progress.clone(), first: None, chunks: 0 };
         let frames = async_stream::stream! {
@@ -88,7 +96,7 @@ impl Account {
             self.instruments.spent(&self.labels, cost);
         }
         if let Some(usage) = usage {
-            let outcome = error.map_or("complete", |error| if error == CANCELLED { CANCELLED } else { "broken" });
+            let outcome = error.map_or(instruments::COMPLETE, |error| if error == CANCELLED { CANCELLED } else { "broken" });
             self.instruments.delivered(&self.labels, usage.output, outcome);
             self.span.record("gen_ai.usage.input_tokens", usage.input);
             self.span.record("gen_ai.usage.output_tokens", usage.output);

@@ -1,7 +1,8 @@
-//! Identifiers: a prefix that says what it names and a time-ordered random part (UUID version 7, hex).
+//! Identifiers: a prefix that says what it names and a time-ordered random part (UUID version 7, hex). Clones share their text:
+//! a request hands them to many.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, sync::Arc};
 use uuid::Uuid;
 
 macro_rules! id {
@@ -9,18 +10,18 @@ macro_rules! id {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// A new identifier, later ones sorting after earlier ones.
             #[must_use]
             pub fn generate() -> Self {
-                Self(format!(concat!($prefix, "{}"), Uuid::now_v7().simple()))
+                Self(format!(concat!($prefix, "{}"), Uuid::now_v7().simple()).into())
             }
 
             /// An identifier as somebody gave it; whether it names anything is for the store to say.
-            pub fn from_string(text: impl Into<String>) -> Self {
-                Self(text.into())
+            pub fn from_string(text: impl AsRef<str>) -> Self {
+                Self(text.as_ref().into())
             }
 
             /// The text of it.

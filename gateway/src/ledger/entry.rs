@@ -73,7 +73,7 @@ impl Entry {
             ticket,
             caller: asked.caller.clone(),
             request: asked.context.request_id.clone(),
-            trace_id: asked.context.traceparent.as_deref().and_then(chassis::trace::trace_id),
+            trace_id: asked.context.traceparent.as_deref().and_then(chassis::trace::trace_id).map(str::to_owned),
             class: asked.context.class,
             dialect: asked.request.dialect,
             model: asked.request.head.model.clone(),

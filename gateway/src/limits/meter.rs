@@ -2,7 +2,10 @@
 //! comes in, nothing waits. `balance` is what may be admitted, `reserved` what runs, `used` what is booked with the next report.
 
 use domain::{Limit, LimitKind};
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 use store::{LeaseGrant, LeaseReport};
 use tokio::time::Instant;
 
@@ -58,8 +61,10 @@ pub(crate) struct Meter {
     /// The number of the report that is being collected.
     generation: i64,
     used: i64,
-    corrections: Vec<(i64, i64)>,
+    /// What was booked wrong, by the number of its report.
+    corrections: BTreeMap<i64, i64>,
     pending: Option<Pending>,
+    /// Oldest first.
     booked: VecDeque<Booked>,
     lease: Lease,
     demand: Demand,
@@ -122,7 +127,7 @@ impl Meter {
             reserved: 0,
             generation: 1,
             used: 0,
-            corrections: Vec::new(),
+            corrections: BTreeMap::new(),
             pending: None,
             booked: VecDeque::new(),
             lease: Lease::default(),
@@ -185,12 +190,12 @@ impl Meter {
     fn correct(&mut self, generation: i64, saved: i64, now: Instant) {
         let is_open = generation == self.generation;
         let is_pending = self.pending.as_ref().is_some_and(|pending| pending.seq == generation);
-        let is_booked = self.booked.iter().any(|booked| booked.generation == generation && now < booked.until);
+        let is_booked = self.booked(generation).is_some_and(|booked| now < booked.until);
         if is_open || (saved < 0 && !is_pending && !is_booked) {
             self.used -= saved;
             self.balance += saved;
         } else if is_pending || is_booked {
-            self.corrections.push((generation, -saved));
+            *self.corrections.entry(generation).or_default() -= saved;
             // What was saved comes back with the next grant: until then the store counts it, or the window has passed over it.
             self.balance += saved.min(0);
         }
@@ -231,18 +236,23 @@ impl Meter {
     }
 
     fn collect(&mut self, now: Instant) -> (i64, i64, Vec<(i64, i64)>) {
-        self.booked.retain(|booked| now < booked.until);
-        let mut corrections = Vec::new();
+        while self.booked.pop_front_if(|booked| booked.until <= now).is_some() {}
+        let mut corrections = BTreeMap::new();
         for (generation, amount) in std::mem::take(&mut self.corrections) {
-            match self.booked.iter().find(|booked| booked.generation == generation) {
-                Some(booked) => corrections.push((booked.slot_ms, amount)),
+            match self.booked(generation) {
+                Some(booked) => *corrections.entry(booked.slot_ms).or_default() += amount,
                 // Out of the window by now: what was too much is gone, what was too little counts.
                 None => self.used += amount.max(0),
             }
         }
         let seq = self.generation;
         self.generation += 1;
-        (seq, std::mem::take(&mut self.used), corrections)
+        (seq, std::mem::take(&mut self.used), corrections.into_iter().collect())
+    }
+
+    fn booked(&self, generation: i64) -> Option<&Booked> {
+        let found = self.booked.binary_search_by_key(&generation, |booked| booked.generation).ok();
+        found.and_then(|index| self.booked.get(index))
     }
 
     /// A second's worth of what was used lately, or what is being waited for. Nothing when idle, but a little of a large limit.

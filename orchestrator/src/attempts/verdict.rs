@@ -6,7 +6,7 @@ use crate::{
     exchange::Answered,
     explain::{Tried, explain},
     failure::{Blame, CONTEXT_LENGTH_EXCEEDED, Failure},
-    instruments::Labels,
+    instruments::{self, Labels},
     settle::{Account, Occupied},
     table::{Candidate, Route},
 };
@@ -28,7 +28,7 @@ impl Attempts<'_> {
         let labels = candidate.deployed.labels(self.request.dialect);
         let outcome = match &called.answered {
             Ok(answered) if answered.refusal.is_some() => "refused",
-            Ok(_) => "ok",
+            Ok(_) => instruments::OK,
             Err(failure) => failure.blame.as_str(),
         };
         self.instruments.attempted(&labels, outcome);

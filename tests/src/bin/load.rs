@@ -26,9 +26,12 @@ use std::{
 };
 use tokio::{
     net::TcpStream,
-    sync::{Mutex, Semaphore},
+    sync::{
+        Mutex, Semaphore,
+        mpsc::{UnboundedReceiver, unbounded_channel},
+    },
     task::JoinSet,
-    time::{interval, sleep},
+    time::sleep,
 };
 
 /// Chat completions, timed.
@@ -133,12 +136,10 @@ impl Target {
 
 async fn paced(target: Target, rate: f64, seconds: f64) -> anyhow::Result<serde_json::Value> {
     let idle = Arc::new(Mutex::new(Vec::<Connection>::new()));
-    let mut tick = interval(Duration::from_secs_f64(1.0 / rate));
+    let mut turns = turns(Duration::from_secs_f64(1.0 / rate), (rate * seconds) as u32);
     let mut asked = JoinSet::new();
-    let end = Instant::now() + Duration::from_secs_f64(seconds);
     let mut times = Vec::new();
-    while Instant::now() < end {
-        let due = tick.tick().await;
+    while let Some(due) = turns.recv().await {
         let (target, idle) = (target.clone(), idle.clone());
         asked.spawn(async move {
             let known = idle.lock().await.pop();
@@ -159,6 +160,22 @@ async fn paced(target: Target, rate: f64, seconds: f64) -> anyhow::Result<serde_
         times.push(ended??);
     }
     Ok(json!({"requests": times.len(), "latency": quantiles(times)}))
+}
+
+/// Moments, `gap` apart. From a thread: the runtime's own clock only knows milliseconds, which would send in bursts.
+fn turns(gap: Duration, count: u32) -> UnboundedReceiver<Instant> {
+    let (sender, receiver) = unbounded_channel();
+    std::thread::spawn(move || {
+        let begun = Instant::now();
+        for turn in 0..count {
+            let due = begun + gap * turn;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if sender.send(due).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 async fn streams(

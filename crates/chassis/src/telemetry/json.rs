@@ -37,9 +37,28 @@ impl<W> JsonLayer<W> {
     }
 }
 
-/// What a span or an event says about itself.
+/// What a span or an event says about itself. They are few, and every request makes some: a list is the cheapest map.
 #[derive(Default)]
-struct Fields(Map<String, Value>);
+struct Fields(Vec<(&'static str, Value)>);
+
+impl Fields {
+    fn set(&mut self, field: &Field, value: impl Into<Value>) {
+        let name = field.name();
+        // Instructions to the exporter of traces.
+        if name.starts_with("otel.") {
+            return;
+        }
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value.into(),
+            None => self.0.push((name, value.into())),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let position = self.0.iter().position(|(known, _)| *known == name)?;
+        Some(self.0.remove(position).1)
+    }
+}
 
 impl<S, W> Layer<S> for JsonLayer<W>
 where
@@ -66,7 +85,7 @@ where
         let metadata = event.metadata();
         let mut own = Fields::default();
         event.record(&mut own);
-        let message = own.0.shift_remove("message").unwrap_or_else(|| metadata.name().into());
+        let message = own.take("message").unwrap_or_else(|| metadata.name().into());
 
         let mut line = Map::new();
         line.insert("severity".into(), severity(*metadata.level()).into());
@@ -89,9 +108,9 @@ where
 
 impl<W> JsonLayer<W> {
     /// Inner fields win over outer ones; nobody overwrites what Cloud Logging gives a meaning.
-    fn add(&self, line: &mut Map<String, Value>, fields: &Map<String, Value>) {
+    fn add(&self, line: &mut Map<String, Value>, fields: &[(&'static str, Value)]) {
         for (name, value) in fields {
-            match name.as_str() {
+            match *name {
                 "trace_id" => {
                     let trace = value.as_str().map(|id| self.trace_name(id)).unwrap_or_default();
                     line.insert("logging.googleapis.com/trace".into(), trace.into());
@@ -99,8 +118,6 @@ impl<W> JsonLayer<W> {
                 "severity" | "time" | "message" | "target" => {
                     line.insert(format!("field.{name}"), value.clone());
                 }
-                // Instructions to the exporter of traces.
-                name if name.starts_with("otel.") => {}
                 name => {
                     line.insert(name.to_owned(), value.clone());
                 }
@@ -127,27 +144,27 @@ fn now() -> String {
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name().to_owned(), format!("{value:?}").into());
+        self.set(field, format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.set(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.set(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.set(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.set(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.set(field, value);
     }
 }
 

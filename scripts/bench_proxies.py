@@ -1,0 +1,414 @@
+#!/usr/bin/env python3
+"""Measures what stands between a caller and a model server, each contender alone on one core: nginx, Tandem's way without
+keys, limits and ledger, and its gateway with all of them.
+
+    scripts/bench_proxies.py FOLDER_OF_RELEASE_BINARIES [ROUNDS]
+
+The callers and the model server share another core. Needs nginx, wrk, and PostgreSQL named by DATABASE_URL.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+from big_batch import free_port
+
+CONTENDER_CORE, OTHER_CORE = 1, 0
+SECONDS = 5
+CONNECTIONS = 32
+STREAMS, TOKENS, GAP_MS = 200, 100, 5
+IDLE_STREAMS = 10_000
+# What one process uses besides two descriptors a stream.
+SPARE_DESCRIPTORS = 200
+READY_SECONDS = 20
+CHAT = "/v1/chat/completions"
+
+ANSWER = json.dumps(
+    {
+        "id": "chatcmpl-9a1a0be3",
+        "object": "chat.completion",
+        "created": 1784966400,
+        "model": "tandem-sim",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "A"}, "finish_reason": "length"}],
+        "usage": {"prompt_tokens": 14, "total_tokens": 15, "completion_tokens": 1},
+    }
+)
+REQUEST = json.dumps(
+    {
+        "model": "tandem-sim",
+        "max_tokens": 1,
+        "messages": [{"role": "user", "content": "Say something short about the sea."}],
+    }
+)
+NGINX = """
+daemon off; worker_processes 1; pid {folder}/{name}.pid; error_log {folder}/{name}.log warn;
+events {{ worker_connections 40000; }}
+http {{
+    access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; client_body_buffer_size 64k;
+    client_body_temp_path {folder}/{name}.body; proxy_temp_path {folder}/{name}.proxy;
+    fastcgi_temp_path {folder}/{name}.fastcgi; uwsgi_temp_path {folder}/{name}.uwsgi; scgi_temp_path {folder}/{name}.scgi;
+    {http}
+}}
+"""
+MODEL_SERVER = """
+    default_type application/json;
+    server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 '{answer}'; }} }}
+"""
+PROXY = """
+    upstream model {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 1000000000; }}
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location / {{
+            proxy_pass http://model; proxy_http_version 1.1; proxy_set_header Connection "";
+            proxy_buffering off; proxy_read_timeout 600s;
+        }}
+    }}
+"""
+CATALOG = """
+[[model]]
+name = "tandem-sim"
+[[model.deployment]]
+name = "only"
+engine = "vllm"
+url = "http://127.0.0.1:{upstream}/v1"
+upstream_model = "tandem-sim"
+input_usd_per_million = 1.0
+output_usd_per_million = 10.0
+"""
+# Far above what is asked, so that each is checked and charged and none refuses.
+LIMITS = {
+    "requests_per_minute": 1_000_000_000,
+    "tokens_per_minute": 1_000_000_000_000,
+    "concurrent_requests": 1_000_000,
+    "usd_per_day": "1000000",
+    "usd_per_month": "1000000",
+    "usd_total": "1000000",
+}
+WRK = """
+wrk.method = "POST"
+wrk.path = "{path}"
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Authorization"] = "Bearer {key}"
+wrk.body = [[{body}]]
+"""
+
+
+@contextlib.contextmanager
+def process(core, *command, **options):
+    """A process on one core, ended with the block."""
+    started = subprocess.Popen(["taskset", "-c", str(core), *map(str, command)], **options)
+    try:
+        yield started
+    finally:
+        started.terminate()
+        started.wait()
+
+
+class Bench:
+    def __init__(self, binaries, folder):
+        self.binaries, self.folder = pathlib.Path(binaries).resolve(), pathlib.Path(folder)
+        self.database = self.fresh_database()
+        self.environment = os.environ | {
+            "TANDEM__TELEMETRY__LOG": "warn",
+            "TANDEM__ADMIN__BIND": "127.0.0.1:0",
+            "TANDEM__MODELS__FILE": str(self.folder / "models.toml"),
+        }
+        self.data = {"TANDEM__DATA__DIR": str(self.folder), "TANDEM__DATA__DATABASE_URL": self.database}
+        self.tandem("migrate", "up")
+        self.key, self.admin = self.make_key("bench"), self.make_key("operator", "--admin")
+
+    def fresh_database(self):
+        server, name = os.environ["DATABASE_URL"], f"bench_{os.getpid()}"
+        for statement in (f"drop database if exists {name}", f"create database {name}"):
+            subprocess.run(["psql", server, "-qc", statement], check=True, stderr=subprocess.DEVNULL)
+        return server.rsplit("/", 1)[0] + f"/{name}"
+
+    def drop_database(self):
+        statement = f"drop database {self.database.rsplit('/', 1)[1]} with (force)"
+        subprocess.run(["psql", os.environ["DATABASE_URL"], "-qc", statement], check=True)
+
+    def tandem(self, *arguments):
+        command = [self.binaries / "tandem", *arguments]
+        environment = os.environ | self.data
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    def make_key(self, *arguments):
+        return re.search(r"tdm_\w+", self.tandem("keys", "create", *arguments))[0]
+
+    def ledger_records(self):
+        query = ["psql", self.database, "-qAtc", "select count(*) from usage_records"]
+        return int(subprocess.run(query, check=True, capture_output=True, text=True).stdout)
+
+    @contextlib.contextmanager
+    def nginx(self, core, name, http):
+        path = self.folder / f"{name}.conf"
+        path.write_text(NGINX.format(folder=self.folder, name=name, http=http))
+        with process(core, "nginx", "-c", path, "-e", self.folder / f"{name}.log") as master:
+            workers = pathlib.Path(f"/proc/{master.pid}/task/{master.pid}/children")
+            until(lambda: workers.read_text().split(), "nginx has no worker")
+            yield int(workers.read_text().split()[0])
+
+    @contextlib.contextmanager
+    def model_server(self):
+        """Answers at once with the same few bytes, as cheaply as can be."""
+        port = free_port()
+        with self.nginx(OTHER_CORE, "model", MODEL_SERVER.format(port=port, answer=ANSWER)):
+            yield port
+
+    @contextlib.contextmanager
+    def simulator(self, tokens_per_second, at_once):
+        port = free_port()
+        settings = {
+            "bind": f"127.0.0.1:{port}",
+            "decode-tokens-per-sec": tokens_per_second,
+            "prefill-tokens-per-sec": 0,
+            "max-num-seqs": at_once,
+            "kv-tokens": at_once * 2_000,
+        }
+        arguments = [f"--{name}={value}" for name, value in settings.items()]
+        with process(OTHER_CORE, self.binaries / "simulator", *arguments, stderr=subprocess.DEVNULL):
+            yield port
+
+    @contextlib.contextmanager
+    def contender(self, name, upstream):
+        """Its process id and port, once it serves."""
+        (self.folder / "models.toml").write_text(CATALOG.format(upstream=upstream))
+        port = free_port()
+        with getattr(self, name)(port, upstream) as pid:
+            url = f"http://127.0.0.1:{port}"
+            until(lambda: self.answers(url), f"{name} does not serve")
+            if name == "governed":
+                self.limit(url)
+            yield pid, url
+
+    def nginx_proxy(self, port, upstream):
+        return self.nginx(CONTENDER_CORE, "proxy", PROXY.format(port=port, upstream=upstream))
+
+    @contextlib.contextmanager
+    def ungoverned(self, port, _):
+        environment = self.environment | {"TANDEM__HTTP__BIND": f"127.0.0.1:{port}"}
+        with process(CONTENDER_CORE, self.binaries / "ungoverned", env=environment) as started:
+            yield started.pid
+
+    @contextlib.contextmanager
+    def governed(self, port, _):
+        environment = self.environment | self.data | {"TANDEM__HTTP__BIND": f"127.0.0.1:{port}"}
+        environment["TANDEM__GATEWAY__OVERLOAD__MAX_RUNNING"] = str(2 * IDLE_STREAMS)
+        with process(CONTENDER_CORE, self.binaries / "gateway", env=environment) as started:
+            yield started.pid
+
+    def answers(self, url):
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
+        try:
+            urllib.request.urlopen(urllib.request.Request(url + CHAT, REQUEST.encode(), headers), timeout=5).read()
+            return True
+        except OSError:
+            return False
+
+    def limit(self, url):
+        """Every kind of limit on the tenant and on its key, unless they are there."""
+
+        def call(path, body=None):
+            headers = {"Authorization": f"Bearer {self.admin}", "Content-Type": "application/json"}
+            data = json.dumps(body).encode() if body else None
+            return json.load(urllib.request.urlopen(urllib.request.Request(f"{url}/admin/v1/{path}", data, headers)))
+
+        if call("limits")["data"]:
+            return
+        tenant = call("tenants")["data"][0]["id"]
+        key = next(key["id"] for key in call("keys")["data"] if key["name"] == "bench")
+        for subject_kind, subject in (("tenant", tenant), ("key", key)):
+            for kind, amount in LIMITS.items():
+                limit = {"tenant_id": tenant, "subject_kind": subject_kind, "subject": subject}
+                call("limits", limit | {"kind": kind, "amount": amount})
+        # They are read within this.
+        time.sleep(3)
+
+    def wrk(self, url, seconds):
+        """Requests answered, and requests a second."""
+        script = self.folder / "chat.lua"
+        script.write_text(WRK.format(path=CHAT, key=self.key, body=REQUEST))
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script, url]
+        said = subprocess.run(on_core(OTHER_CORE, command), check=True, capture_output=True, text=True).stdout
+        if "Non-2xx" in said or "Socket errors" in said:
+            sys.exit(f"not every request was answered:\n{said}")
+        requests = int(re.search(r"(\d+) requests in", said)[1])
+        return requests, float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
+
+    def load(self, *arguments):
+        command = on_core(OTHER_CORE, [self.binaries / "load", *arguments, "--key", self.key])
+        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def on_core(core, command):
+    return ["taskset", "-c", str(core), *map(str, command)]
+
+
+def until(condition, problem):
+    end = time.monotonic() + READY_SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            sys.exit(problem)
+        time.sleep(0.01)
+
+
+def cpu_seconds(pid):
+    """User and system time of a process, all threads."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+
+
+CONTENDERS = ["nginx_proxy", "ungoverned", "governed"]
+
+
+def whole_answers(bench):
+    """Requests a second and CPU of each request, one leg of each contender."""
+    legs = {}
+    with bench.model_server() as upstream:
+        for name in CONTENDERS:
+            with bench.contender(name, upstream) as (pid, url):
+                bench.wrk(url, 1)
+                before, known = cpu_seconds(pid), bench.ledger_records()
+                requests, per_second = bench.wrk(url, SECONDS)
+                legs[name] = {"per_second": per_second, "us": (cpu_seconds(pid) - before) * 1e6 / requests}
+            if name == "governed" and bench.ledger_records() - known < requests:
+                sys.exit("the ledger lacks requests")
+    return legs
+
+
+def half_load(bench, rates):
+    """Latency that each contender adds at half of what it can do."""
+    legs = {}
+    with bench.model_server() as upstream:
+        for name in CONTENDERS:
+            pace = ["paced", "--rate", rates[name] / 2, "--seconds", SECONDS, "--url"]
+            with bench.contender(name, upstream) as (_, url):
+                bench.wrk(url, 1)
+                through = bench.load(*pace, url + CHAT)["latency"]
+            direct = bench.load(*pace, f"http://127.0.0.1:{upstream}{CHAT}")["latency"]
+            legs[name] = {at: through[at] - direct[at] for at in ("p50", "p99")}
+    return legs
+
+
+def streams(bench):
+    """CPU of each token, and what is added to the time to the first."""
+    legs = {}
+    arguments = ["streams", "--count", STREAMS, "--tokens", TOKENS, "--rounds", 4, "--spread-ms", GAP_MS * TOKENS, "--url"]
+    with bench.simulator(1_000 / GAP_MS, 2 * STREAMS) as upstream:
+        until(lambda: bench.answers(f"http://127.0.0.1:{upstream}"), "the simulator does not serve")
+        direct = bench.load(*arguments, f"http://127.0.0.1:{upstream}{CHAT}")
+        for name in CONTENDERS:
+            with bench.contender(name, upstream) as (pid, url):
+                before = cpu_seconds(pid)
+                through = bench.load(*arguments, url + CHAT)
+                tokens = through["streams"] * TOKENS
+                added = {at: through["first_token"][at] - direct["first_token"][at] for at in ("p50", "p99")}
+                us = (cpu_seconds(pid) - before) * 1e6 / tokens
+                legs[name] = added | {"us": us, "per_second": tokens / through["seconds"]}
+    return legs
+
+
+def idle_streams(bench, count):
+    """Resident memory with so many streams open, and before."""
+    legs = {}
+    with bench.simulator(0.02, 2 * count) as upstream:
+        until(lambda: bench.answers(f"http://127.0.0.1:{upstream}"), "the simulator does not serve")
+        for name in CONTENDERS:
+            with bench.contender(name, upstream) as (pid, url):
+                before = resident_mib(pid)
+                command = [bench.binaries / "load", "idle", "--count", count, "--key", bench.key, "--url", url + CHAT]
+                pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+                with process(OTHER_CORE, *command, **pipes) as callers:
+                    opened = json.loads(callers.stdout.readline() or "{}")
+                    if opened.get("open") != count:
+                        sys.exit(f"{name}: {opened} of {count} streams are open")
+                    # A comment goes out to each of them meanwhile.
+                    time.sleep(12)
+                    legs[name] = {"before": before, "open": resident_mib(pid)}
+                    callers.stdin.close()
+                    if json.loads(callers.stdout.readline())["ended"]:
+                        sys.exit(f"{name}: streams ended by themselves")
+    return legs
+
+
+def medians(rounds):
+    """The median of each figure of each contender."""
+    return {
+        name: {figure: statistics.median(legs[name][figure] for legs in rounds) for figure in rounds[0][name]}
+        for name in CONTENDERS
+    }
+
+
+def report(title, legs, figures):
+    print(f"\n{title}")
+    for name in CONTENDERS:
+        told = "   ".join(f"{label} {legs[name][figure]:,.{digits}f}" for figure, label, digits in figures)
+        print(f"  {name:12} {told}")
+
+
+def ratio(legs, figure, these, those):
+    return legs[these][figure] / legs[those][figure]
+
+
+def main():
+    for tool in ("nginx", "wrk", "psql", "taskset"):
+        if not shutil.which(tool):
+            sys.exit(f"{tool} is missing: apt-get install nginx-light wrk postgresql-client util-linux")
+    if os.cpu_count() < 2:
+        sys.exit("two cores are needed: one for the contender, one for everything else")
+    _, descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        bench = Bench(sys.argv[1], folder)
+        try:
+            run(bench, rounds, min(IDLE_STREAMS, (descriptors - SPARE_DESCRIPTORS) // 2))
+        finally:
+            bench.drop_database()
+
+
+def run(bench, rounds, idle):
+    print(f"each alone on core {CONTENDER_CORE}; callers and model server on core {OTHER_CORE}; median of {rounds} rounds")
+    whole = medians([whole_answers(bench) for _ in range(rounds)])
+    report(
+        f"whole answers, {CONNECTIONS} at once",
+        whole,
+        [("per_second", "requests/s", 0), ("us", "CPU us/request", 1)],
+    )
+    share = ratio(whole, "per_second", "ungoverned", "nginx_proxy")
+    governed = ratio(whole, "per_second", "governed", "ungoverned")
+    print(f"  ungoverned makes {share:.2f} of nginx's requests/s, governed {governed:.2f} of ungoverned's")
+
+    rates = {name: whole[name]["per_second"] for name in CONTENDERS}
+    half = medians([half_load(bench, rates) for _ in range(rounds)])
+    report("added latency at half load", half, [("p50", "p50 us", 0), ("p99", "p99 us", 0)])
+
+    streamed = medians([streams(bench) for _ in range(rounds)])
+    report(
+        f"{STREAMS} streams of {TOKENS} tokens, one each {GAP_MS} ms",
+        streamed,
+        [("us", "CPU us/token", 2), ("per_second", "tokens/s", 0), ("p50", "added TTFT p50 us", 0), ("p99", "p99 us", 0)],
+    )
+    print(f"  governed needs {ratio(streamed, 'us', 'governed', 'nginx_proxy'):.2f} of nginx's CPU a token")
+
+    report(f"{idle:,} idle streams", idle_streams(bench, idle), [("before", "MiB before", 0), ("open", "MiB open", 0)])
+
+
+if __name__ == "__main__":
+    main()
