@@ -53,7 +53,7 @@ REQUEST = json.dumps(
 )
 NGINX = """
 daemon off; worker_processes 1; pid {folder}/{name}.pid; error_log {folder}/{name}.log warn;
-events {{ worker_connections 40000; }}
+events {{ worker_connections 19990; }}
 http {{
     access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; client_body_buffer_size 64k;
     client_body_temp_path {folder}/{name}.body; proxy_temp_path {folder}/{name}.proxy;
@@ -178,6 +178,7 @@ class Bench:
         }
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         with process(OTHER_CORE, self.binaries / "simulator", *arguments, stderr=subprocess.DEVNULL):
+            until(lambda: serves(f"http://127.0.0.1:{port}"), "the simulator does not serve")
             yield port
 
     @contextlib.contextmanager
@@ -187,7 +188,7 @@ class Bench:
         port = free_port()
         with getattr(self, name)(port, upstream) as pid:
             url = f"http://127.0.0.1:{port}"
-            until(lambda: self.answers(url), f"{name} does not serve")
+            until(lambda: serves(url), f"{name} does not serve")
             if name == "governed":
                 self.limit(url)
             yield pid, url
@@ -208,13 +209,9 @@ class Bench:
         with process(CONTENDER_CORE, self.binaries / "gateway", env=environment) as started:
             yield started.pid
 
-    def answers(self, url):
+    def ask(self, url):
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
-        try:
-            urllib.request.urlopen(urllib.request.Request(url + CHAT, REQUEST.encode(), headers), timeout=5).read()
-            return True
-        except OSError:
-            return False
+        urllib.request.urlopen(urllib.request.Request(url + CHAT, REQUEST.encode(), headers)).read()
 
     def limit(self, url):
         """Every kind of limit on the tenant and on its key, unless they are there."""
@@ -249,6 +246,17 @@ class Bench:
     def load(self, *arguments):
         command = on_core(OTHER_CORE, [self.binaries / "load", *arguments, "--key", self.key])
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def serves(url):
+    """Whether somebody answers there, whatever the answer is."""
+    try:
+        urllib.request.urlopen(url + "/health", timeout=5).read()
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
+    return True
 
 
 def on_core(core, command):
@@ -291,16 +299,16 @@ def whole_answers(bench):
     return legs
 
 
-def half_load(bench, rates):
-    """Latency that each contender adds at half of what it can do."""
+def half_load(bench, rate):
+    """Latency that each contender adds at half of what the governed one can do."""
     legs = {}
+    pace = ["paced", "--rate", rate, "--seconds", SECONDS, "--url"]
     with bench.model_server() as upstream:
+        direct = bench.load(*pace, f"http://127.0.0.1:{upstream}{CHAT}")["latency"]
         for name in CONTENDERS:
-            pace = ["paced", "--rate", rates[name] / 2, "--seconds", SECONDS, "--url"]
             with bench.contender(name, upstream) as (_, url):
                 bench.wrk(url, 1)
                 through = bench.load(*pace, url + CHAT)["latency"]
-            direct = bench.load(*pace, f"http://127.0.0.1:{upstream}{CHAT}")["latency"]
             legs[name] = {at: through[at] - direct[at] for at in ("p50", "p99")}
     return legs
 
@@ -310,10 +318,10 @@ def streams(bench):
     legs = {}
     arguments = ["streams", "--count", STREAMS, "--tokens", TOKENS, "--rounds", 4, "--spread-ms", GAP_MS * TOKENS, "--url"]
     with bench.simulator(1_000 / GAP_MS, 2 * STREAMS) as upstream:
-        until(lambda: bench.answers(f"http://127.0.0.1:{upstream}"), "the simulator does not serve")
         direct = bench.load(*arguments, f"http://127.0.0.1:{upstream}{CHAT}")
         for name in CONTENDERS:
             with bench.contender(name, upstream) as (pid, url):
+                bench.ask(url)
                 before = cpu_seconds(pid)
                 through = bench.load(*arguments, url + CHAT)
                 tokens = through["streams"] * TOKENS
@@ -326,8 +334,7 @@ def streams(bench):
 def idle_streams(bench, count):
     """Resident memory with so many streams open, and before."""
     legs = {}
-    with bench.simulator(0.02, 2 * count) as upstream:
-        until(lambda: bench.answers(f"http://127.0.0.1:{upstream}"), "the simulator does not serve")
+    with bench.simulator(0.1, 2 * count) as upstream:
         for name in CONTENDERS:
             with bench.contender(name, upstream) as (pid, url):
                 before = resident_mib(pid)
@@ -395,9 +402,9 @@ def run(bench, rounds, idle):
     governed = ratio(whole, "per_second", "governed", "ungoverned")
     print(f"  ungoverned makes {share:.2f} of nginx's requests/s, governed {governed:.2f} of ungoverned's")
 
-    rates = {name: whole[name]["per_second"] for name in CONTENDERS}
-    half = medians([half_load(bench, rates) for _ in range(rounds)])
-    report("added latency at half load", half, [("p50", "p50 us", 0), ("p99", "p99 us", 0)])
+    rate = whole["governed"]["per_second"] / 2
+    half = medians([half_load(bench, rate) for _ in range(rounds)])
+    report(f"added latency at {rate:,.0f} requests/s, half of the governed one's", half, [("p50", "p50 us", 0), ("p99", "p99 us", 0)])
 
     streamed = medians([streams(bench) for _ in range(rounds)])
     report(

@@ -232,8 +232,9 @@ async fn idle(target: Target, count: usize) -> anyhow::Result<serde_json::Value>
     for _ in 0..count {
         let (target, door) = (target.clone(), door.clone());
         callers.spawn(async move {
-            let _entered = door.acquire().await?;
+            let entered = door.acquire().await?;
             let mut connection = target.connect().await?;
+            drop(entered);
             let mut body = target.ask(&mut connection, 1_000, true).await?;
             body.frame().await.context("the stream ended")??;
             anyhow::Ok((connection, body))
