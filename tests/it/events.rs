@@ -116,14 +116,33 @@ async fn an_outage_is_seen_and_loses_nothing_with_two_gateways() {
     let seen = eventually(LIMIT, async || site.log().contains("usage events are not published")).await;
     let failed = "tandem_usage_events_failures_total";
     let counted = eventually(LIMIT, async || site.metrics(&gateways[0]).await.contains(failed)).await;
-    let waiting = site.store.outbox_state().await.unwrap();
+    let waiting = eventually(LIMIT, async || site.store.outbox_state().await.unwrap().waiting == 40).await;
     let emulator = Emulator::start(&program, host).await;
     let mut heard = Heard::new();
     let all = hear(&emulator, &mut heard, |heard| heard.len() == 40).await;
 
-    assert!(seen && counted, "{}", site.log());
-    assert_eq!(waiting.waiting, 40);
+    assert!(seen && counted && waiting, "{}", site.log());
     assert!(all, "{} events\n{}", heard.len(), site.log());
+    assert!(outbox_empties(&site).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_a_topic_refuses_stay_until_one_takes_them() {
+    let Some(emulator) = Emulator::start_anywhere().await else { return };
+    let picky = emulator.make_picky_topic().await;
+    let site =
+        publishing_site(emulator.host).await.with_environment(&[SHORT_HOLD, ("TANDEM__EVENTS__USAGE_TOPIC", picky)]);
+    let process = site.start().await;
+
+    ask(&site, &process, 3).await;
+    let refused = eventually(LIMIT, async || site.log().contains("INVALID_ARGUMENT")).await;
+    process.terminate().await;
+    let site = site.with_environment(&[("TANDEM__EVENTS__USAGE_TOPIC", TOPIC)]);
+    let _process = site.start().await;
+    let mut heard = Heard::new();
+    let all = hear(&emulator, &mut heard, |heard| heard.len() == 3).await;
+
+    assert!(refused && all, "{heard:?}\n{}", site.log());
     assert!(outbox_empties(&site).await);
 }
 

@@ -11,6 +11,8 @@ use std::{
 
 /// The topic of usage events.
 pub const TOPIC: &str = "projects/tandem-test/topics/usage-events";
+const PROJECT: &str = "projects/tandem-test";
+const PICKY: &str = "projects/tandem-test/topics/picky";
 const SUBSCRIPTION: &str = "projects/tandem-test/subscriptions/usage-events";
 const START: Duration = Duration::from_secs(60);
 
@@ -56,6 +58,18 @@ impl Emulator {
     pub async fn start_anywhere() -> Option<Self> {
         let program = Self::installed()?;
         Some(Self::start(&program, free_address().await).await)
+    }
+
+    /// Makes a topic whose schema asks for what no event has, and gives its name.
+    pub async fn make_picky_topic(&self) -> &'static str {
+        let definition = json!({"type": "record", "name": "Other", "fields": [{"name": "other", "type": "string"}]});
+        let schema = json!({"type": "AVRO", "definition": definition.to_string()});
+        let url = format!("http://{}/v1/{PROJECT}/schemas?schemaId=other", self.host);
+        let made = self.http.post(url).json(&schema).send().await.expect("an answer");
+        made.error_for_status().expect("a schema");
+        let settings = json!({"schema": format!("{PROJECT}/schemas/other"), "encoding": "JSON"});
+        self.put(PICKY, &json!({"schemaSettings": settings})).await.expect("a topic");
+        PICKY
     }
 
     /// Events that nobody took yet, and takes them.

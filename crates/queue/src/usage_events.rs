@@ -2,6 +2,7 @@
 //! once; the database says who has which records. Knows nothing of how records come into the outbox.
 
 mod event;
+mod halving;
 mod instruments;
 mod pace;
 mod settings;
@@ -15,7 +16,10 @@ use instruments::Instruments;
 use pace::Pace;
 use std::time::Duration;
 use store::{LedgerRow, Store};
-use tokio::{sync::OnceCell, time::sleep};
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use topic::Client;
 
@@ -67,7 +71,7 @@ impl UsageEvents {
         let mut pace = Pace::new(Duration::from_millis(self.settings.poll_ms));
         loop {
             let is_last = ended.is_cancelled();
-            let pause = match self.round(topic, pace.most()).await {
+            let pause = match self.round(topic).await {
                 Ok(0) if is_last => return,
                 Ok(published) => pace.went_well(published),
                 Err(error) => {
@@ -85,16 +89,17 @@ impl UsageEvents {
         }
     }
 
-    /// Publishes up to `most` records and says how many there were. Records of a round that fails stay held for a while, so
-    /// that those behind them have their turn.
-    async fn round(&self, topic: &Topic, most: i64) -> Result<usize> {
-        let rows = self.store.claim_outbox(most, self.settings.hold_ms).await?;
+    /// Publishes some records and says how many there were. Those of a round that fails stay held for a while, so that others have
+    /// their turn.
+    async fn round(&self, topic: &Topic) -> Result<usize> {
+        let hold = Duration::from_millis(self.settings.hold_ms.unsigned_abs());
+        let begun = Instant::now();
+        let rows = self.store.claim_outbox(pace::MOST, self.settings.hold_ms).await?;
         if rows.is_empty() {
             return Ok(0);
         }
-        let budget = Duration::from_millis(self.settings.hold_ms.unsigned_abs() / 2);
-        let client = self.client.get_or_try_init(|| Client::open(topic, budget)).await?;
-        let (published, failure) = client.publish(&rows).await;
+        let client = self.client.get_or_try_init(|| Client::open(topic, hold / 3)).await?;
+        let (published, failure) = client.publish(&rows, begun + hold / 2).await;
         self.acknowledge(&published).await?;
         failure.map_or(Ok(published.len()), Err)
     }
@@ -119,7 +124,7 @@ impl UsageEvents {
     }
 }
 
-/// A failure to reach the topic.
-fn unreachable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::unavailable("The topic of usage events can't be reached.").with_source(cause)
+/// Why the topic has no event. As text: errors of the client repeat their causes in their own.
+fn not_taken(cause: impl std::fmt::Display) -> Error {
+    Error::unavailable("the topic did not take usage events").with_source(cause.to_string())
 }
