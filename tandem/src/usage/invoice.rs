@@ -1,6 +1,9 @@
 //! A provider's bill: a CSV file, bounded, whose columns may be called as OpenAI, Anthropic and Google call them.
 
-use super::options::{Column, Field};
+use super::{
+    options::{Column, Field},
+    report::printable,
+};
 use anyhow::{Context, anyhow, bail, ensure};
 use chrono::{DateTime, NaiveDate};
 use csv::{ReaderBuilder, StringRecord, Trim};
@@ -194,11 +197,6 @@ fn count(text: &str) -> anyhow::Result<i64> {
     }
     let count = amount(text).and_then(|text| text.parse().ok()).filter(|count| *count >= 0);
     count.ok_or_else(|| anyhow!("`{}` is no number of tokens", printable(text)))
-}
-
-/// Text of a file that goes to a terminal.
-fn printable(text: &str) -> String {
-    text.chars().take(MAX_NAME).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]

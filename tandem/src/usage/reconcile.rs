@@ -5,7 +5,7 @@ use super::{
     findings::Findings,
     invoice::{self, Bill},
     names::Names,
-    report::{Report, Row},
+    report::{Report, Row, printable},
 };
 use crate::{api::Api, cli::ReconcileArgs, settings::Settings};
 use anyhow::{Context, ensure};
@@ -66,11 +66,13 @@ async fn ledger(api: &Api, from: NaiveDate, through: NaiveDate) -> anyhow::Resul
     let query = [("from", from.to_string()), ("to", end.to_string()), ("group_by", "day,model,deployment".to_owned())];
     let answer = api.send(api.request(Method::GET, "/admin/v1/usage").query(&query)).await?;
     let report: Report = answer.json().await.context("the answer is no usage report")?;
-    let booked = report
-        .data
-        .iter()
-        .map(|row| Ok(((day(row)?, (row.of("model").to_owned(), row.of("deployment").to_owned())), booked(row))));
-    booked.collect()
+    let mut ledger = Ledger::new();
+    for row in &report.data {
+        let place = (printable(row.of("model")), printable(row.of("deployment")));
+        let sum = ledger.entry((day(row)?, place)).or_default();
+        *sum = sum.plus(booked(row));
+    }
+    Ok(ledger)
 }
 
 fn day(row: &Row) -> anyhow::Result<NaiveDate> {

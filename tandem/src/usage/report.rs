@@ -75,7 +75,7 @@ impl Report {
         }
         let mut table = table(self.group_by.iter().map(String::as_str).chain(SUMS), self.group_by.len());
         for row in &self.data {
-            let divided = self.group_by.iter().map(|group| row.of(group).to_owned());
+            let divided = self.group_by.iter().map(|group| printable(row.of(group)));
             table.add_row(divided.chain(row.cells()));
         }
         let total = self.data.iter().fold(Row::default(), Row::add);
@@ -91,6 +91,11 @@ impl Report {
         };
         format!("{table}{note}")
     }
+}
+
+/// Text for a terminal: a model may be called anything by whoever asks for it, or writes a bill.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().take(256).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// An empty table whose columns after the first `texts` are numbers.
@@ -139,6 +144,13 @@ mod tests {
         assert!(cost_of(" c ").trim_end().ends_with("2.000000000 + 1 unknown"), "{table}");
         assert!(cost_of(" total ").trim_end().ends_with("3.500000000 + 4 unknown"), "{table}");
         assert!(table.contains("4 requests have no known price"), "{table}");
+    }
+
+    #[test]
+    fn a_name_can_not_command_the_terminal() {
+        let table = table(&[row("\u{1b}[2Jx", 0, Some("1"))]);
+
+        assert!(!table.contains('\u{1b}') && table.contains("[2Jx"), "{table:?}");
     }
 
     #[test]
