@@ -25,18 +25,17 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Where the emulator is installed; says so when it is not, and then there is nothing to test with.
-    #[must_use]
-    pub fn installed() -> Option<PathBuf> {
-        let found = emulator_of_path();
-        if found.is_none() {
+    /// Starts it at a free port, with the topic and a subscription to it. Where it is not installed it says so, and then there is
+    /// nothing to test with.
+    pub async fn start_anywhere() -> Option<Self> {
+        let Some(program) = emulator_of_path() else {
             eprintln!("SKIPPED: the Pub/Sub emulator is not installed (`gcloud components install pubsub-emulator`)");
-        }
-        found
+            return None;
+        };
+        Some(Self::start(&program, free_address().await).await)
     }
 
-    /// Starts it at `host`, with the topic and a subscription to it.
-    pub async fn start(program: &Path, host: SocketAddr) -> Self {
+    async fn start(program: &Path, host: SocketAddr) -> Self {
         let child = Command::new(program)
             .args([format!("--host={}", host.ip()), format!("--port={}", host.port())])
             .env("CLOUD_PUBSUB_EMULATOR_OPTS", "-Xmx128m")
@@ -52,12 +51,6 @@ impl Emulator {
         let subscription = json!({"topic": TOPIC, "ackDeadlineSeconds": 600});
         emulator.put(SUBSCRIPTION, &subscription).await.expect("a subscription");
         emulator
-    }
-
-    /// The same at a free port; none where it is not installed.
-    pub async fn start_anywhere() -> Option<Self> {
-        let program = Self::installed()?;
-        Some(Self::start(&program, free_address().await).await)
     }
 
     /// Makes a topic whose schema asks for what no event has, and gives its name.
