@@ -68,7 +68,7 @@ impl UsageEvents {
 
     /// Round after round, until one after the end finds nothing.
     async fn publish(&self, topic: &Topic, ended: &CancellationToken) {
-        let mut pace = Pace::new(Duration::from_millis(self.settings.poll_ms));
+        let mut pace = Pace::new(self.settings.poll());
         loop {
             let is_last = ended.is_cancelled();
             let pause = match self.round(topic).await {
@@ -92,9 +92,10 @@ impl UsageEvents {
     /// Publishes some records and says how many there were. Those of a round that fails stay held for a while, so that others have
     /// their turn.
     async fn round(&self, topic: &Topic) -> Result<usize> {
-        let hold = Duration::from_millis(self.settings.hold_ms.unsigned_abs());
+        let hold = self.settings.hold();
         let begun = Instant::now();
-        let rows = self.store.claim_outbox(pace::MOST, self.settings.hold_ms).await?;
+        let hold_ms = i64::try_from(hold.as_millis()).map_err(Error::internal)?;
+        let rows = self.store.claim_outbox(pace::MOST, hold_ms).await?;
         if rows.is_empty() {
             return Ok(0);
         }

@@ -1,7 +1,7 @@
 //! Where usage events go.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// The `[events]` section, the same in every process that writes the ledger.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -9,11 +9,11 @@ use std::fmt;
 pub struct EventsSettings {
     /// The Pub/Sub topic of usage events, `projects/P/topics/T`. None = nothing is published, and nothing collected for it.
     pub usage_topic: Option<Topic>,
-    /// The pause between two looks at an empty outbox, in milliseconds.
+    /// The pause between two looks at an empty outbox, in milliseconds; at least 10.
     pub poll_ms: u64,
     /// How long a process has records to itself, in milliseconds; after a crash others publish them so much later. A round of
-    /// publishing takes at most half of it.
-    pub hold_ms: i64,
+    /// publishing takes less. At least 1,000.
+    pub hold_ms: u64,
 }
 
 impl Default for EventsSettings {
@@ -23,6 +23,14 @@ impl Default for EventsSettings {
 }
 
 impl EventsSettings {
+    pub(super) fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_ms.max(10))
+    }
+
+    pub(super) fn hold(&self) -> Duration {
+        Duration::from_millis(self.hold_ms.max(1_000))
+    }
+
     /// Whether usage is published at all.
     #[must_use]
     pub fn publish_usage(&self) -> bool {
