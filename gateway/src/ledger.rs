@@ -131,8 +131,7 @@ impl Ledger {
     /// Writes `records` however long that takes: writing twice is the same as writing once.
     async fn write(&self, records: &mut Vec<UsageRecord>) {
         let retry = ExponentialBuilder::default().with_max_delay(LONGEST_PAUSE).without_max_times().with_jitter();
-        // Nothing publishes them yet, so that nothing may fill the outbox.
-        let write = || self.store.insert_usage(records, false);
+        let write = || self.store.insert_usage(records);
         let written = write.retry(retry).when(|error: &Error| error.kind().is_retryable()).notify(|error, _| {
             self.instruments.failures.add(1, &[]);
             tracing::warn!(error = %error.chain(), records = records.len(), "usage not written yet");

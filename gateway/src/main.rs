@@ -7,7 +7,7 @@ use chassis::{
 };
 use gateway::{Gateway, GatewaySettings};
 use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
-use queue::Embedded;
+use queue::{Embedded, EventsSettings, UsageEvents};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 use store::{Blobs, DataSettings};
@@ -22,6 +22,7 @@ struct Settings {
     orchestrator: OrchestratorSettings,
     models: ModelsSettings,
     gateway: GatewaySettings,
+    events: EventsSettings,
     drain: DrainSettings,
     telemetry: TelemetrySettings,
 }
@@ -34,7 +35,8 @@ async fn main() -> anyhow::Result<()> {
     let file = std::env::args_os().nth(1).map(PathBuf::from);
     let settings: Settings = chassis::settings::load(file.as_deref(), std::env::vars())?;
     let mut process = Process::start(&settings.telemetry, &settings.admin, &settings.drain).await?;
-    let store = settings.data.open_shared().await?;
+    let store = settings.data.open_shared().await?.publishing_usage(settings.events.publish_usage());
+    let events = UsageEvents::new(settings.events, store.clone());
     let blobs = Blobs::open(&settings.data.blobs())?;
     let doorbell = Arc::new(Embedded::new(store.clone()));
     let backend = orchestrator::open(&settings.orchestrator, &settings.models, &mut process)?;
@@ -42,6 +44,7 @@ async fn main() -> anyhow::Result<()> {
     let gateway = Arc::new(gateway);
     let listener = http::bind(settings.http.bind).await?;
     let routes = gateway.clone().routes(&settings.http);
+    process.support(|drain| events.run(drain.token()));
     process.part(|drain| gateway.run_background(drain));
     process.part(|drain| http::serve(listener, routes, drain));
     Ok(process.run().await?)

@@ -1,5 +1,7 @@
 //! The command line: every command, flag and help text.
 
+use crate::usage::{Column, NameMap, Tolerance};
+use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, time::Duration};
 
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     Keys(KeysArgs),
     /// Batches, over the HTTP API.
     Batch(BatchArgs),
+    /// What was used and what it cost, over the HTTP API.
+    Usage(UsageArgs),
     /// Measure what the gateway adds: the same load through it and directly to the model server.
     Bench(BenchArgs),
     /// Check settings, database, blobs and model servers, and say what to do.
@@ -168,6 +172,85 @@ pub(crate) enum BatchAction {
         #[arg(long, short)]
         output: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UsageArgs {
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+    #[command(subcommand)]
+    pub(crate) action: Option<UsageAction>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The beginning: a day of UTC, RFC 3339 or Unix seconds; the first of this month when nothing is said.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// The end, which does not belong to it; now when nothing is said.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// What it is divided by: words of day, tenant, key, principal, model, deployment, class.
+    #[arg(long, value_delimiter = ',', default_value = "model", value_name = "WORD,...")]
+    pub(crate) by: Vec<String>,
+    /// Of this model only.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Of every tenant; the key needs the scope admin.
+    #[arg(long)]
+    pub(crate) all_tenants: bool,
+    /// Of the tenant with this id; the key needs the scope admin.
+    #[arg(long, value_name = "ID", conflicts_with = "all_tenants")]
+    pub(crate) tenant: Option<String>,
+    /// Print CSV.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsageAction {
+    /// Compare the ledger with a provider's bill, by model and day.
+    ///
+    /// The exit code is 1 when they differ. The key needs the scope admin, as a bill is of all tenants. docs/limits.md has the shape
+    /// of the bill.
+    Reconcile(ReconcileArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReconcileArgs {
+    /// The bill: CSV with the columns day, model, cost_usd, and input_tokens and output_tokens if it has them; exports of OpenAI,
+    /// Anthropic and Google Cloud are understood as they are.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) invoice: PathBuf,
+    /// How much a day of a model may differ from the bill, in percent of the bill.
+    #[arg(long, default_value = "1%", value_name = "PERCENT")]
+    pub(crate) tolerance: Tolerance,
+    /// Differences of cost up to so many US dollars don't count: bills are rounded.
+    #[arg(long, default_value = "0.01", value_name = "USD")]
+    pub(crate) ignore_below: String,
+    /// What a model of the bill is called here: a deployment, else a model. May be given many times.
+    #[arg(long = "map", value_name = "THEIRS=OURS")]
+    pub(crate) maps: Vec<NameMap>,
+    /// Look at the models of the bill that --map names, and at no others.
+    #[arg(long, requires = "maps")]
+    pub(crate) only_mapped: bool,
+    /// How the bill calls a column: day=..., model=..., cost_usd=..., input_tokens=... or output_tokens=...
+    #[arg(long = "column", value_name = "OURS=THEIRS")]
+    pub(crate) columns: Vec<Column>,
+    /// The first day that is compared; the first of the bill when nothing is said.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from: Option<NaiveDate>,
+    /// The last day that is compared; the last of the bill when nothing is said.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) through: Option<NaiveDate>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod keys;
 mod migrate;
 mod settings;
 mod up;
+mod usage;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -41,6 +42,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => migrate::run(&load()?, args).await?,
         Command::Keys(args) => keys::run(&load()?, args).await?,
         Command::Batch(args) => return batch::run(args).await,
+        Command::Usage(args) => return usage::run(args, &load).await,
         Command::Bench(args) => bench::run(args).await?,
         Command::Doctor => return doctor::run(&load()?).await,
     }

@@ -8,6 +8,7 @@ use chassis::{
 };
 use gateway::GatewaySettings;
 use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
+use queue::EventsSettings;
 use serde::{Deserialize, Serialize};
 use simulator::SimulatorSettings;
 use std::path::Path;
@@ -27,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) telemetry: TelemetrySettings,
     pub(crate) gateway: GatewaySettings,
     pub(crate) worker: WorkerSettings,
+    pub(crate) events: EventsSettings,
     pub(crate) simulator: SimulatorSettings,
 }
 

@@ -9,7 +9,7 @@ use chassis::process::Process;
 use domain::Scopes;
 use gateway::Gateway;
 use orchestrator::ModelBackend;
-use queue::{Doorbell, Embedded};
+use queue::{Doorbell, Embedded, UsageEvents};
 use std::sync::Arc;
 use store::{Blobs, NewKey, Store};
 use tokio::net::TcpListener;
@@ -19,7 +19,7 @@ pub(crate) async fn run(settings: Settings, args: UpArgs) -> anyhow::Result<()> 
     // First, so that a second process hears of the folder and not of a port.
     let _lock = lock::data_folder(&settings.data)?;
     let mut process = Process::start(&settings.telemetry, &settings.admin, &settings.drain).await?;
-    let store = settings.data.open().await?;
+    let store = settings.data.open().await?.publishing_usage(settings.events.publish_usage());
     store.migrate().await?;
     let blobs = Blobs::open(&settings.data.blobs())?;
     let api = chassis::http::bind(settings.http.bind).await?;
@@ -29,6 +29,8 @@ pub(crate) async fn run(settings: Settings, args: UpArgs) -> anyhow::Result<()> 
     let secret = first_key(&store, &settings.gateway.identity.environment).await?;
     banner::print(&settings, api.local_addr()?, &models.source, secret.as_deref(), models.example.as_deref());
 
+    let events = UsageEvents::new(settings.events.clone(), store.clone());
+    process.support(|drain| events.run(drain.token()));
     let parts = Parts { store, blobs, doorbell, backend: models.backend };
     serve_api(&settings, parts.clone(), api, models.is_simulator, &mut process);
     let worker = worker(&settings, parts);

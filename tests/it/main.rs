@@ -6,7 +6,9 @@
 )]
 
 mod canaries;
+mod events;
 mod kill;
 mod limits;
 mod metrics;
+mod reconcile;
 mod services;

@@ -1,6 +1,8 @@
 //! A site to test: a simulator in this process, which survives everything and counts, and real `tandem up` processes that
 //! may be killed at any moment, on SQLite or PostgreSQL.
 
+pub mod pubsub;
+
 use domain::{Limit, LimitId, LimitKind, SubjectKind, TenantId};
 use serde_json::{Value, json};
 use simulator::{Simulator, SimulatorSettings};
@@ -33,6 +35,7 @@ pub struct Site {
     folder: TempDir,
     database_url: String,
     upstream: String,
+    environment: Vec<(String, String)>,
     /// The model server's own count of what it was asked.
     pub simulator: Arc<Simulator>,
     /// An API key of the site.
@@ -91,6 +94,7 @@ impl Site {
             folder,
             database_url,
             upstream,
+            environment: Vec::new(),
             simulator,
             key,
             tenant: tenant.id,
@@ -99,6 +103,13 @@ impl Site {
             simulator_stop,
             _simulator,
         }
+    }
+
+    /// More variables for the processes that share the state; later ones win.
+    #[must_use]
+    pub fn with_environment(mut self, variables: &[(&str, &str)]) -> Self {
+        self.environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self
     }
 
     /// Starts everything in one process and waits until it serves.
@@ -205,12 +216,33 @@ impl Site {
 
     fn name_shared_state<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let server = if self.database_url.starts_with("sqlite") { "" } else { &self.database_url };
-        command.env("TANDEM__DATA__DIR", self.folder.path()).env("TANDEM__DATA__DATABASE_URL", server)
+        let variables = self.environment.iter().map(|(name, value)| (name, value));
+        command.env("TANDEM__DATA__DIR", self.folder.path()).env("TANDEM__DATA__DATABASE_URL", server).envs(variables)
     }
 
     async fn wait_until_it_serves(&self, process: &Process) {
         let ready = async || self.try_get(process, "/v1/models").await.is_some();
         assert!(eventually(Duration::from_secs(30), ready).await, "nothing serves:\n{}", self.log());
+    }
+
+    /// Runs a command of `tandem` that talks to `process` with `key`, in the folder of the site.
+    #[must_use]
+    pub fn command(&self, args: &[&str], process: &Process, key: &str) -> std::process::Output {
+        let mut command = Command::new(beside_the_tests("tandem"));
+        command.args(args).current_dir(self.folder.path()).env("TANDEM_URL", &process.url).env("TANDEM_API_KEY", key);
+        command.output().expect("it runs; `cargo build --bins` makes it")
+    }
+
+    /// Where the processes run.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Runs SQL in the PostgreSQL database of the site.
+    pub fn execute(&self, sql: &str) {
+        let done = Command::new("psql").args([&self.database_url, "-qc", sql]).status();
+        assert!(done.is_ok_and(|status| status.success()), "psql refuses {sql}");
     }
 
     /// An HTTP client, connections and all.

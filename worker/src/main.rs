@@ -5,7 +5,7 @@ use chassis::{
     telemetry::TelemetrySettings,
 };
 use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
-use queue::Embedded;
+use queue::{Embedded, EventsSettings, UsageEvents};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 use store::{Blobs, DataSettings};
@@ -20,6 +20,7 @@ struct Settings {
     orchestrator: OrchestratorSettings,
     models: ModelsSettings,
     worker: WorkerSettings,
+    events: EventsSettings,
     drain: DrainSettings,
     telemetry: TelemetrySettings,
 }
@@ -32,6 +33,7 @@ impl Default for Settings {
             orchestrator: OrchestratorSettings::default(),
             models: ModelsSettings::default(),
             worker: WorkerSettings::default(),
+            events: EventsSettings::default(),
             drain: DrainSettings::default(),
             telemetry: TelemetrySettings::default(),
         }
@@ -46,11 +48,13 @@ async fn main() -> anyhow::Result<()> {
     let file = std::env::args_os().nth(1).map(PathBuf::from);
     let settings: Settings = chassis::settings::load(file.as_deref(), std::env::vars())?;
     let mut process = Process::start(&settings.telemetry, &settings.admin, &settings.drain).await?;
-    let store = settings.data.open_shared().await?;
+    let store = settings.data.open_shared().await?.publishing_usage(settings.events.publish_usage());
+    let events = UsageEvents::new(settings.events, store.clone());
     let blobs = Blobs::open(&settings.data.blobs())?;
     let doorbell = Arc::new(Embedded::new(store.clone()));
     let backend = orchestrator::open(&settings.orchestrator, &settings.models, &mut process)?;
     let worker = Worker::new(store, blobs, doorbell, backend, settings.worker);
+    process.support(|drain| events.run(drain.token()));
     process.part(|drain| worker.run(drain));
     Ok(process.run().await?)
 }

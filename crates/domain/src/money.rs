@@ -34,6 +34,13 @@ impl Money {
         nanos.is_integer().then(|| nanos.to_i64().map(Self)).flatten()
     }
 
+    /// The same for an amount that others calculated, which may have more decimals: rounded to whole nano-USD.
+    #[must_use]
+    pub fn about_usd(text: &str) -> Option<Self> {
+        let dollars = text.parse::<Decimal>().or_else(|_| Decimal::from_scientific(text)).ok()?;
+        dollars.checked_mul(Decimal::from(1_000_000_000))?.round().to_i64().map(Self)
+    }
+
     /// The amount as a number of US dollars with all its nine decimals.
     #[must_use]
     pub fn to_usd(self) -> String {
@@ -96,6 +103,14 @@ mod tests {
         for text in ["", "x", "0.0000000001", "1e30", "1e-10", "NaN", "inf", "1,5", "9223372037"] {
             assert_eq!(Money::from_usd(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn amounts_of_others_are_rounded() {
+        assert_eq!(Money::about_usd("0.89587400000000000000001"), Some(Money(895_874_000)));
+        assert_eq!(Money::about_usd("0.0000000006"), Some(Money(1)));
+        assert_eq!(Money::about_usd("-1.5e-9"), Some(Money(-2)));
+        assert_eq!(Money::about_usd("1,5"), None);
     }
 
     #[test]

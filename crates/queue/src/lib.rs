@@ -1,13 +1,16 @@
 //! The doorbell: tells workers that a row in the database is worth a look. It carries pointers and never truth, so a
-//! pointer may be lost, doubled or reordered; the database decides. Nothing here may know what a pointer leads to.
+//! pointer may be lost, doubled or reordered; the database decides. Nothing of it may know what a pointer leads to.
+//! And the way out for usage events, since brokers are known here and nowhere else.
 
 pub mod chaos;
 pub mod conformance;
 mod delivery;
 mod embedded;
+mod usage_events;
 
 pub use delivery::{Delivery, Verdict};
 pub use embedded::Embedded;
+pub use usage_events::{EventsSettings, Topic, UsageEvents};
 
 use async_trait::async_trait;
 use domain::{Pointer, Result};

@@ -4,6 +4,7 @@ mod outbox;
 mod record;
 mod report;
 
+pub use outbox::OutboxState;
 pub use record::LedgerRow;
 pub use report::{UsageGroup, UsageQuery, UsageRow};
 
@@ -34,14 +35,14 @@ const FROM_JSON_SQLITE: &str = "SELECT value ->> 'id', value ->> 'at_ms', value 
     value ->> 'latency_ms', value ->> 'ttft_ms' FROM json_each($1) WHERE TRUE";
 
 impl Store {
-    /// Writes records in one transaction and says how many were new. With `publish` the new ones are also put into the
-    /// outbox.
-    pub async fn insert_usage(&self, records: &[UsageRecord], publish: bool) -> Result<u64> {
+    /// Writes records in one transaction and says how many were new. The new ones are also put into the outbox, if this
+    /// store publishes ([`Store::publishing_usage`]).
+    pub async fn insert_usage(&self, records: &[UsageRecord]) -> Result<u64> {
         if records.is_empty() {
             return Ok(0);
         }
         let mut tx = self.begin().await?;
-        let added = self.insert_usage_in(&mut tx, records, publish).await?;
+        let added = self.insert_usage_in(&mut tx, records).await?;
         tx.commit().await.map_err(db)?;
         Ok(added)
     }
@@ -51,13 +52,12 @@ impl Store {
         &self,
         tx: &mut Transaction<'static, Any>,
         records: &[UsageRecord],
-        publish: bool,
     ) -> Result<u64> {
         let mut added = 0;
         for chunk in records.chunks(CHUNK) {
             let rows: Vec<_> = chunk.iter().map(LedgerRow::from).collect();
             let ids = self.insert_chunk(tx, &rows).await?;
-            if publish {
+            if self.publishes_usage() {
                 self.put_into_outbox(tx, &ids).await?;
             }
             added += ids.len() as u64;

@@ -97,7 +97,7 @@ impl Store {
         self.insert_segment(&mut tx, lease, segment).await?;
         self.mark_done(&mut tx, lease, &done).await?;
         let batch_done = self.count_lines(&mut tx, lease, segment).await? && done.is_full();
-        self.insert_usage_in(&mut tx, &segment.ledger, false).await?;
+        self.insert_usage_in(&mut tx, &segment.ledger).await?;
         self.book_spend(&mut tx, &lease.batch.tenant, &segment.ledger).await?;
         tx.commit().await.map_err(db)?;
         Ok(CommitResult::Committed { shard_done: done.is_full(), batch_done })

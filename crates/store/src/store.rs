@@ -25,6 +25,7 @@ pub(crate) type Sql = Query<'static, Any, AnyArguments>;
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    publishes_usage: bool,
 }
 
 struct Inner {
@@ -47,7 +48,13 @@ impl Store {
         }
         .map_err(|error| cannot_open(dialect, error))?;
         let bell_hint = Arc::new(Notify::new());
-        Ok(Self { inner: Arc::new(Inner { writer, reader, dialect, bell_hint }) })
+        Ok(Self { inner: Arc::new(Inner { writer, reader, dialect, bell_hint }), publishes_usage: false })
+    }
+
+    /// The same database, whose new usage records also go into the outbox if `publishes`. Somebody must empty it then.
+    #[must_use]
+    pub fn publishing_usage(self, publishes: bool) -> Self {
+        Self { publishes_usage: publishes, ..self }
     }
 
     /// Whether the database answers.
@@ -71,6 +78,10 @@ impl Store {
     pub async fn close(&self) {
         self.inner.reader.close().await;
         self.inner.writer.close().await;
+    }
+
+    pub(crate) fn publishes_usage(&self) -> bool {
+        self.publishes_usage
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

@@ -1,7 +1,7 @@
 //! The rows of a report, as JSON and as CSV.
 
 use chrono::{DateTime, Utc};
-use domain::{Error, Result};
+use domain::{Error, Money, Result};
 use serde::Serialize;
 use store::{UsageGroup, UsageQuery, UsageRow};
 use utoipa::ToSchema;
@@ -80,8 +80,8 @@ struct UsageObject {
     cache_write_tokens: u64,
     /// Tokens of answers spent on reasoning.
     reasoning_tokens: u64,
-    /// What those with a price cost, in US dollars, with nine decimals.
-    cost_usd: String,
+    /// What those with a price cost, in US dollars, with nine decimals; null where none of them has one.
+    cost_usd: Option<String>,
 }
 
 impl UsageReport {
@@ -115,7 +115,7 @@ fn to_wire(row: &UsageRow, groups: &[UsageGroup]) -> UsageObject {
         cached_tokens: row.usage.cached,
         cache_write_tokens: row.usage.cache_write,
         reasoning_tokens: row.usage.reasoning,
-        cost_usd: row.cost.to_usd(),
+        cost_usd: row.known_cost().map(Money::to_usd),
     }
 }
 
@@ -143,7 +143,7 @@ fn sums(row: &UsageRow) -> [String; 10] {
         usage.cached.to_string(),
         usage.cache_write.to_string(),
         usage.reasoning.to_string(),
-        row.cost.to_usd(),
+        row.known_cost().map(Money::to_usd).unwrap_or_default(),
     ]
 }
 
@@ -179,7 +179,7 @@ fn harmless(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{KeyId, Money, Usage};
+    use domain::{KeyId, Usage};
 
     fn row(model: &str) -> UsageRow {
         UsageRow {
@@ -223,5 +223,17 @@ mod tests {
         assert!(json(&row("m"))["key_id"].is_null() && json(&row("m")).get("key_id").is_some());
         assert!(json(&row("m")).get("principal").is_none());
         assert_eq!(json(&row("m"))["cost_usd"], "0.000001500");
+    }
+
+    #[test]
+    fn an_unknown_cost_is_not_nothing() {
+        let unknown = UsageRow { unpriced_requests: 3, cost: Money::ZERO, ..row("m") };
+        let nothing = UsageRow::default();
+
+        let table = String::from_utf8(csv(std::slice::from_ref(&unknown), &[]).unwrap()).unwrap();
+
+        assert!(serde_json::to_value(to_wire(&unknown, &[])).unwrap()["cost_usd"].is_null());
+        assert!(table.ends_with(",0,0,0,\n"), "{table}");
+        assert_eq!(serde_json::to_value(to_wire(&nothing, &[])).unwrap()["cost_usd"], "0.000000000");
     }
 }

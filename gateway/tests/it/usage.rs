@@ -37,7 +37,7 @@ async fn write(app: &TestApp, tenant: &str, model: &str, cost: Option<i64>) {
         latency_ms: 1,
         ttft_ms: None,
     };
-    app.store.insert_usage(&[record], false).await.unwrap();
+    app.store.insert_usage(&[record]).await.unwrap();
 }
 
 #[tokio::test]

@@ -2,9 +2,25 @@
 //! next, so that each is published at least once.
 
 use super::{COLUMNS, LedgerRow};
-use crate::{Store, dialect::Dialect, row::db};
+use crate::{
+    Store,
+    dialect::Dialect,
+    row::{Columns, db},
+};
 use domain::{Error, Result};
 use sqlx::{Any, Row, Transaction};
+
+/// More than so many are not counted: it would take long, and is too many anyway.
+const MOST_COUNTED: i64 = 100_000;
+
+/// What waits to be published.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutboxState {
+    /// How many records, held ones included; those beyond 100,000 are not counted.
+    pub waiting: i64,
+    /// How long ago the request of the oldest one ended, in milliseconds.
+    pub oldest_ms: i64,
+}
 
 impl Store {
     /// Up to `limit` records to publish, oldest first. Nobody else gets them within `hold_ms`.
@@ -43,6 +59,21 @@ impl Store {
             .await
             .map_err(db)?;
         Ok(())
+    }
+
+    /// How much waits, and for how long.
+    pub async fn outbox_state(&self) -> Result<OutboxState> {
+        let row = self
+            .sql(&format!(
+                "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM usage_outbox LIMIT {MOST_COUNTED}) counted) AS waiting, \
+                 COALESCE((SELECT now_ms() - u.at_ms - u.latency_ms FROM usage_outbox o JOIN usage_records u ON u.id = o.usage_id \
+                 ORDER BY o.usage_id LIMIT 1), 0) AS oldest_ms"
+            ))
+            .fetch_one(self.reader())
+            .await
+            .map_err(db)?;
+        let columns = Columns(&row);
+        Ok(OutboxState { waiting: columns.int("waiting")?, oldest_ms: columns.int("oldest_ms")?.max(0) })
     }
 
     pub(super) async fn put_into_outbox(&self, tx: &mut Transaction<'static, Any>, ids: &[String]) -> Result<()> {

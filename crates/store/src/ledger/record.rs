@@ -1,4 +1,4 @@
-//! A record as it lies in its row, under the names of the columns: what is written, and what is published.
+//! A record as it lies in its row, under the names of the columns: what is written, and what is claimed to be published.
 
 use crate::row::Columns;
 use domain::{Result, UsageRecord};

@@ -117,6 +117,15 @@ pub struct UsageRow {
     pub cost: Money,
 }
 
+impl UsageRow {
+    /// What those with a price cost; none where there were requests and none of them has a price: that is not nothing.
+    #[must_use]
+    pub fn known_cost(&self) -> Option<Money> {
+        let is_unknown = self.requests > 0 && self.unpriced_requests == self.requests;
+        (!is_unknown).then_some(self.cost)
+    }
+}
+
 impl Store {
     /// Sums over the ledger, by the columns of the groups. A 400 when there are more than 10,000 rows.
     pub async fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>> {

@@ -5,7 +5,7 @@ use domain::{
     Class, KeyId, Limit, LimitId, LimitKind, Money, RequestId, RequestOutcome, SubjectKind, TenantId, Usage, UsageId,
     UsageRecord,
 };
-use store::{Author, NewSegment, UsageGroup, UsageQuery, UsageRow};
+use store::{Author, NewSegment, OutboxState, UsageGroup, UsageQuery, UsageRow};
 
 const DAY_MS: i64 = 86_400_000;
 const ALWAYS: UsageQuery =
@@ -19,6 +19,7 @@ on_both!(
     a_report_of_nothing_is_one_row_of_zeros,
     names_of_callers_do_not_keep_other_records_out,
     a_record_is_published_by_one_at_a_time_until_it_is_acknowledged,
+    the_outbox_says_how_much_waits_and_since_when,
     records_beyond_their_age_are_deleted_in_steps,
 );
 
@@ -60,8 +61,8 @@ async fn total(db: &Db, query: &UsageQuery) -> UsageRow {
 async fn a_record_sent_twice_counts_once(db: Db) {
     let records: Vec<_> = (0..1_201).map(|at| record("m", at)).collect();
 
-    let first = db.store.insert_usage(&records[..700], false).await.unwrap();
-    let second = db.store.insert_usage(&records, false).await.unwrap();
+    let first = db.store.insert_usage(&records[..700]).await.unwrap();
+    let second = db.store.insert_usage(&records).await.unwrap();
 
     assert_eq!((first, second), (700, 501));
     let total = total(&db, &ALWAYS).await;
@@ -75,7 +76,7 @@ async fn a_report_is_divided_as_asked_and_filtered_as_asked(db: Db) {
     let token = UsageRecord { key: None, principal: Some("iam:bob".to_owned()), ..record("n", DAY_MS) };
     let theirs = UsageRecord { tenant: TenantId::from_string("tenant_b"), class: Class::Batch, ..record("m", 5) };
     let cut = UsageRecord { outcome: RequestOutcome::Broken, is_estimated: true, ..record("m", DAY_MS - 1) };
-    db.store.insert_usage(&[record("m", 0), token, theirs, cut], false).await.unwrap();
+    db.store.insert_usage(&[record("m", 0), token, theirs, cut]).await.unwrap();
 
     let rows = db.store.usage(&by(&[UsageGroup::Model, UsageGroup::Day])).await.unwrap();
     let divided: Vec<_> = rows.iter().map(|row| (row.day_ms, row.model.as_deref(), row.requests)).collect();
@@ -100,7 +101,7 @@ async fn a_report_is_divided_as_asked_and_filtered_as_asked(db: Db) {
 
 async fn an_unknown_price_is_counted_and_never_zero(db: Db) {
     let unpriced = UsageRecord { cost: None, ..record("m", 0) };
-    db.store.insert_usage(&[record("m", 0), unpriced], false).await.unwrap();
+    db.store.insert_usage(&[record("m", 0), unpriced]).await.unwrap();
 
     let total = total(&db, &ALWAYS).await;
 
@@ -108,7 +109,7 @@ async fn an_unknown_price_is_counted_and_never_zero(db: Db) {
 }
 
 async fn a_report_of_nothing_is_one_row_of_zeros(db: Db) {
-    assert_eq!(db.store.insert_usage(&[], true).await.unwrap(), 0);
+    assert_eq!(db.store.insert_usage(&[]).await.unwrap(), 0);
 
     assert_eq!(total(&db, &ALWAYS).await, UsageRow::default());
     assert!(db.store.usage(&by(&[UsageGroup::Model])).await.unwrap().is_empty());
@@ -118,7 +119,7 @@ async fn names_of_callers_do_not_keep_other_records_out(db: Db) {
     let odd = record(&format!("a\0'\"\\{}", "é".repeat(1_000)), 0);
     let boast = UsageRecord { usage: Usage { input: u64::MAX, ..Usage::default() }, ..record("m", 0) };
 
-    let added = db.store.insert_usage(&[odd, boast.clone(), boast, record("m", 0)], false).await;
+    let added = db.store.insert_usage(&[odd, boast.clone(), boast, record("m", 0)]).await;
 
     assert_eq!(added.unwrap(), 3, "one of them came twice");
     let rows = db.store.usage(&by(&[UsageGroup::Model])).await.unwrap();
@@ -128,8 +129,8 @@ async fn names_of_callers_do_not_keep_other_records_out(db: Db) {
 
 async fn a_record_is_published_by_one_at_a_time_until_it_is_acknowledged(db: Db) {
     let records = [record("m", 1), record("m", 2), record("m", 3)];
-    db.store.insert_usage(&records[..1], false).await.unwrap();
-    db.store.insert_usage(&records, true).await.unwrap();
+    db.store.insert_usage(&records[..1]).await.unwrap();
+    db.store.clone().publishing_usage(true).insert_usage(&records).await.unwrap();
 
     let first = db.store.claim_outbox(1, 60_000).await.unwrap();
     let second = db.store.claim_outbox(10, -1).await.unwrap();
@@ -142,9 +143,23 @@ async fn a_record_is_published_by_one_at_a_time_until_it_is_acknowledged(db: Db)
     assert!(db.store.claim_outbox(10, -1).await.unwrap().is_empty());
 }
 
+async fn the_outbox_says_how_much_waits_and_since_when(db: Db) {
+    let now_ms = db.store.now_ms().await.unwrap();
+    let slow = UsageRecord { latency_ms: 40_000, ..record("m", now_ms - 100_000) };
+    let records = [slow, record("m", now_ms - 10_000)];
+    let empty = db.store.outbox_state().await.unwrap();
+    db.store.clone().publishing_usage(true).insert_usage(&records).await.unwrap();
+
+    db.store.claim_outbox(1, 60_000).await.unwrap();
+    let state = db.store.outbox_state().await.unwrap();
+
+    assert_eq!((empty, state.waiting), (OutboxState::default(), 2));
+    assert!((60_000..70_000).contains(&state.oldest_ms), "{state:?}");
+}
+
 async fn records_beyond_their_age_are_deleted_in_steps(db: Db) {
     let records: Vec<_> = (0..5).map(|at| record("m", at)).collect();
-    db.store.insert_usage(&records, true).await.unwrap();
+    db.store.clone().publishing_usage(true).insert_usage(&records).await.unwrap();
 
     assert_eq!(db.store.delete_usage_before(4, 3).await.unwrap(), 3);
     assert_eq!(db.store.delete_usage_before(4, 3).await.unwrap(), 1);

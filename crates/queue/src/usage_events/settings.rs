@@ -1,0 +1,99 @@
+//! Where usage events go.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Duration};
+
+/// The `[events]` section, the same in every process that writes the ledger.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsSettings {
+    /// The Pub/Sub topic of usage events, `projects/P/topics/T`. None = nothing is published, and nothing collected for it.
+    pub usage_topic: Option<Topic>,
+    /// The pause between two looks at an empty outbox, in milliseconds; at least 10.
+    pub poll_ms: u64,
+    /// How long a process has records to itself, in milliseconds; after a crash others publish them so much later. A round of
+    /// publishing takes less. At least 1,000.
+    pub hold_ms: u64,
+}
+
+impl Default for EventsSettings {
+    fn default() -> Self {
+        Self { usage_topic: None, poll_ms: 1_000, hold_ms: 60_000 }
+    }
+}
+
+impl EventsSettings {
+    pub(super) fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_ms.max(10))
+    }
+
+    pub(super) fn hold(&self) -> Duration {
+        Duration::from_millis(self.hold_ms.max(1_000))
+    }
+
+    /// Whether usage is published at all.
+    #[must_use]
+    pub fn publish_usage(&self) -> bool {
+        self.usage_topic.is_some()
+    }
+}
+
+/// The full name of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Topic(String);
+
+impl Topic {
+    /// `projects/P/topics/T`
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Topic {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let is_name = |part: &str| {
+            (3..=255).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.~+%:".contains(c))
+        };
+        match text.split('/').collect::<Vec<_>>()[..] {
+            ["projects", project, "topics", topic] if is_name(project) && is_name(topic) => Ok(Self(text)),
+            _ => Err("a topic is written as `projects/PROJECT/topics/TOPIC`".to_owned()),
+        }
+    }
+}
+
+impl From<Topic> for String {
+    fn from(topic: Topic) -> Self {
+        topic.0
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_has_its_full_name() {
+        assert!(Topic::try_from("projects/my-project/topics/usage".to_owned()).is_ok());
+        assert!(Topic::try_from("projects/example.com:my-project/topics/usage".to_owned()).is_ok());
+        for text in [
+            "",
+            "usage",
+            "projects//topics/usage",
+            "projects/p-1/topics/",
+            "projects/p-1/topics/a b",
+            "/projects/p-1/topics/usage",
+        ] {
+            assert!(Topic::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+}
