@@ -9,11 +9,14 @@ pub use record::LedgerRow;
 pub use report::{UsageGroup, UsageQuery, UsageRow};
 
 use crate::{Store, dialect::Dialect, row::db};
+use record::NewRow;
 use domain::{Error, Result, UsageRecord};
 use sqlx::{Any, Row, Transaction};
 
 /// Rows in one statement.
 const CHUNK: usize = 500;
+/// A row takes about so many in JSON.
+const BYTES_A_ROW: usize = 768;
 
 const COLUMNS: &str = "id, at_ms, tenant_id, key_id, principal, batch_id, request_id, trace_id, class, dialect, model, \
     deployment, status, outcome, input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, \
@@ -55,12 +58,11 @@ impl Store {
     ) -> Result<u64> {
         let mut added = 0;
         for chunk in records.chunks(CHUNK) {
-            let rows: Vec<_> = chunk.iter().map(LedgerRow::from).collect();
-            let ids = self.insert_chunk(tx, &rows).await?;
-            if self.publishes_usage() {
-                self.put_into_outbox(tx, &ids).await?;
-            }
-            added += ids.len() as u64;
+            let rows = json(chunk)?;
+            added += match self.publishes_usage() {
+                true => self.insert_and_publish(tx, rows).await?,
+                false => self.insert(tx, rows).await?,
+            };
         }
         Ok(added)
     }
@@ -80,18 +82,32 @@ impl Store {
         Ok(deleted.rows_affected())
     }
 
-    /// Gives the ids that were new.
-    async fn insert_chunk(&self, tx: &mut Transaction<'static, Any>, rows: &[LedgerRow]) -> Result<Vec<String>> {
+    async fn insert(&self, tx: &mut Transaction<'static, Any>, rows: String) -> Result<u64> {
+        let sql = self.insert_sql();
+        Ok(self.sql(&sql).bind(rows).execute(&mut **tx).await.map_err(db)?.rows_affected())
+    }
+
+    /// Only those that were new go out.
+    async fn insert_and_publish(&self, tx: &mut Transaction<'static, Any>, rows: String) -> Result<u64> {
+        let sql = format!("{} RETURNING id", self.insert_sql());
+        let added = self.sql(&sql).bind(rows).fetch_all(&mut **tx).await.map_err(db)?;
+        let ids = added.iter().map(|row| row.try_get("id").map_err(db)).collect::<Result<Vec<String>>>()?;
+        self.put_into_outbox(tx, &ids).await?;
+        Ok(ids.len() as u64)
+    }
+
+    fn insert_sql(&self) -> String {
         let from_json = match self.dialect() {
             Dialect::Postgres => FROM_JSON_POSTGRES,
             Dialect::Sqlite => FROM_JSON_SQLITE,
         };
-        let added = self
-            .sql(&format!("INSERT INTO usage_records ({COLUMNS}) {from_json} ON CONFLICT (id) DO NOTHING RETURNING id"))
-            .bind(serde_json::to_string(rows).map_err(Error::internal)?)
-            .fetch_all(&mut **tx)
-            .await
-            .map_err(db)?;
-        added.iter().map(|row| row.try_get("id").map_err(db)).collect()
+        format!("INSERT INTO usage_records ({COLUMNS}) {from_json} ON CONFLICT (id) DO NOTHING")
     }
+}
+
+fn json(records: &[UsageRecord]) -> Result<String> {
+    let rows: Vec<_> = records.iter().map(NewRow::from).collect();
+    let mut text = Vec::with_capacity(rows.len() * BYTES_A_ROW);
+    serde_json::to_writer(&mut text, &rows).map_err(Error::internal)?;
+    String::from_utf8(text).map_err(Error::internal)
 }

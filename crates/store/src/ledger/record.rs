@@ -1,15 +1,16 @@
 //! A record as it lies in its row, under the names of the columns: what is written, and what is claimed to be published.
 
 use crate::row::Columns;
-use domain::{Result, UsageRecord};
+use domain::{BatchId, KeyId, Result, UsageRecord};
 use serde::Serialize;
 use sqlx::any::AnyRow;
+use std::borrow::Cow;
 
 /// The longest text of a caller in the ledger, such as a model that does not exist.
 const MAX_CHARS: usize = 256;
 
 /// A record with the names and units of its columns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields of `UsageRecord`, flat")]
 pub struct LedgerRow {
     pub id: String,
@@ -38,24 +39,53 @@ pub struct LedgerRow {
     pub ttft_ms: Option<i64>,
 }
 
-impl From<&UsageRecord> for LedgerRow {
-    fn from(record: &UsageRecord) -> Self {
+/// A record on its way into its row. It borrows: many are written each second.
+#[derive(Serialize)]
+pub(super) struct NewRow<'a> {
+    id: &'a str,
+    at_ms: i64,
+    tenant_id: &'a str,
+    key_id: Option<&'a str>,
+    principal: Option<Cow<'a, str>>,
+    batch_id: Option<&'a str>,
+    request_id: Cow<'a, str>,
+    trace_id: Option<Cow<'a, str>>,
+    class: &'static str,
+    dialect: &'static str,
+    model: Cow<'a, str>,
+    deployment: Option<Cow<'a, str>>,
+    status: i64,
+    outcome: &'static str,
+    input_tokens: i64,
+    output_tokens: i64,
+    cached_tokens: i64,
+    cache_write_tokens: i64,
+    reasoning_tokens: i64,
+    is_estimated: bool,
+    is_cached: bool,
+    cost_nanos: Option<i64>,
+    latency_ms: i64,
+    ttft_ms: Option<i64>,
+}
+
+impl<'a> From<&'a UsageRecord> for NewRow<'a> {
+    fn from(record: &'a UsageRecord) -> Self {
         let UsageRecord { usage, .. } = record;
         Self {
-            id: record.id.to_string(),
+            id: record.id.as_str(),
             at_ms: record.at_ms,
-            tenant_id: record.tenant.to_string(),
-            key_id: record.key.as_ref().map(ToString::to_string),
+            tenant_id: record.tenant.as_str(),
+            key_id: record.key.as_ref().map(KeyId::as_str),
             principal: record.principal.as_deref().map(told),
-            batch_id: record.batch.as_ref().map(ToString::to_string),
+            batch_id: record.batch.as_ref().map(BatchId::as_str),
             request_id: told(record.request.as_str()),
             trace_id: record.trace_id.as_deref().map(told),
-            class: record.class.as_str().to_owned(),
-            dialect: record.dialect.to_owned(),
+            class: record.class.as_str(),
+            dialect: record.dialect,
             model: told(&record.model),
             deployment: record.deployment.as_deref().map(told),
             status: i64::from(record.status),
-            outcome: record.outcome.as_str().to_owned(),
+            outcome: record.outcome.as_str(),
             input_tokens: count(usage.input),
             output_tokens: count(usage.output),
             cached_tokens: count(usage.cached),
@@ -104,8 +134,11 @@ impl LedgerRow {
 
 /// Text that may be a caller's: bounded, and without the one character that PostgreSQL refuses. One record must not keep
 /// the others of its statement out.
-fn told(text: &str) -> String {
-    text.chars().take(MAX_CHARS).map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+fn told(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_CHARS && !text.contains('\0') {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().take(MAX_CHARS).map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c }).collect())
 }
 
 /// A server may claim any number.
