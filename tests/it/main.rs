@@ -10,3 +10,4 @@ mod kill;
 mod limits;
 mod metrics;
 mod services;
+mod storm;

@@ -122,6 +122,11 @@ impl Site {
 
     /// Starts `count` gateways that share the state and route by themselves, and waits until they serve.
     pub async fn start_gateways(&self, count: usize) -> Vec<Process> {
+        self.start_gateways_with(count, &[]).await
+    }
+
+    /// The same with more settings in their environment.
+    pub async fn start_gateways_with(&self, count: usize, settings: &[(&str, &str)]) -> Vec<Process> {
         let catalog = format!(
             "[[model]]\nname = \"tandem-sim\"\n[[model.deployment]]\nname = \"simulator\"\nurl = \"{}\"\n\
              upstream_model = \"tandem-sim\"\ninput_usd_per_million = 1.0\noutput_usd_per_million = 10.0\n",
@@ -134,7 +139,9 @@ impl Site {
             let url = format!("http://{address}");
             let start = self.spawn("gateway", &url, |command| {
                 command.env("TANDEM__HTTP__BIND", address.to_string());
-                self.name_shared_state(command);
+                // A machine that is busy with other tests is no database that is away.
+                self.name_shared_state(command).env("TANDEM__GATEWAY__LIMITS__WAIT_MS", "10000");
+                command.envs(settings.iter().copied());
             });
             gateways.push(start.await);
         }
