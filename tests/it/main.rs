@@ -9,5 +9,6 @@ mod canaries;
 mod kill;
 mod limits;
 mod metrics;
+mod outage;
 mod services;
 mod storm;

@@ -1,6 +1,10 @@
 //! A site to test: a simulator in this process, which survives everything and counts, and real `tandem up` processes that
 //! may be killed at any moment, on SQLite or PostgreSQL.
 
+mod link;
+
+pub use link::Link;
+
 use domain::{Limit, LimitId, LimitKind, SubjectKind, TenantId};
 use serde_json::{Value, json};
 use simulator::{Simulator, SimulatorSettings};
@@ -149,6 +153,16 @@ impl Site {
             self.wait_until_it_serves(gateway).await;
         }
         gateways
+    }
+
+    /// A link to the site's PostgreSQL, and the URL of the database over it.
+    pub async fn link_to_database(&self) -> (Link, String) {
+        let (head, path) = self.database_url.rsplit_once('/').expect("a database in its URL");
+        let (before, server) = head.rsplit_once(['@', '/']).expect("a server in its URL");
+        let link = Link::to(server.to_owned()).await;
+        let separator = &head[before.len()..=before.len()];
+        let url = format!("{before}{separator}{}/{path}", link.address());
+        (link, url)
     }
 
     /// Limits the site's tenant.
