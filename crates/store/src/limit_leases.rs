@@ -29,8 +29,6 @@ pub struct LeaseReport {
     pub used: i64,
     /// Corrections of earlier reports, by the slot they were booked in.
     pub corrections: Vec<(i64, i64)>,
-    /// The lease it believes it has; another lapsed meanwhile and was booked as lost.
-    pub held: i64,
     /// Reserved for requests that run: the lease has at least this.
     pub keep: i64,
     /// How much more it would like.
@@ -65,7 +63,8 @@ struct Open<'a> {
     kind: LimitKind,
     amount: i64,
     slot_ms: i64,
-    is_known: bool,
+    /// Booked as lost of this replica, which was thought dead.
+    lost: i64,
     standing: Standing,
     newest_ms: i64,
 }
@@ -87,6 +86,7 @@ impl Store {
             open.slot_ms = slot(open.kind, now);
         }
         self.read_leases(&mut tx, replica, &ids, now, &mut limits).await?;
+        self.take_back_lost(&mut tx, &limits).await?;
         self.book(&mut tx, &limits, now).await?;
         self.read_uses(&mut tx, &ids, now, &mut limits).await?;
         let mut grants = Vec::with_capacity(limits.len());
@@ -125,7 +125,7 @@ impl Store {
             let Some(report) = by_id.get(id.as_str()) else { continue };
             let (kind, amount) = (columns.word("kind", LimitKind::parse)?, columns.int("amount")?);
             let standing = Standing { amount, ..Standing::default() };
-            limits.insert(id, Open { report, kind, amount, slot_ms: 0, is_known: false, standing, newest_ms: 0 });
+            limits.insert(id, Open { report, kind, amount, slot_ms: 0, lost: 0, standing, newest_ms: 0 });
         }
         Ok(limits)
     }

@@ -213,24 +213,16 @@ impl Meter {
             None => self.collect(now),
         };
         // What is not wanted is given up before the store hears of it, and what is kept is told as kept: requests go on while
-        // the answer is on its way. A debt is told as used.
-        self.balance = self.balance.min(want).max(0);
+        // the answer is on its way. A debt is told as used. Of a lease that lapsed others may have all by now.
+        let most = if self.is_leased(now) { want } else { 0 };
+        self.balance = self.balance.min(most).max(0);
         let reserved = if self.limit.kind.is_rate() { 0 } else { self.reserved };
         // Uses after a report that has to be repeated are in none yet.
         let keep = reserved + self.balance + self.used.max(0);
         let (want, need) = (want - self.balance, (need - self.balance).max(0));
         let sent = Sent { at: now, keep, need };
         self.pending = Some(Pending { seq, used, corrections: corrections.clone(), sent });
-        Some(LeaseReport {
-            limit: self.limit.id.clone(),
-            seq,
-            used,
-            corrections,
-            held: self.lease.held,
-            keep,
-            want,
-            need,
-        })
+        Some(LeaseReport { limit: self.limit.id.clone(), seq, used, corrections, keep, want, need })
     }
 
     fn collect(&mut self, now: Instant) -> (i64, i64, Vec<(i64, i64)>) {
@@ -457,6 +449,21 @@ mod tests {
         assert_eq!(meter.check(30, None, now), Check::Ask);
         assert_eq!(meter.check(30, Some(now), now), Check::Ask, "nothing was heard since");
         assert_eq!(meter.check(30, before, now), Check::Exhausted(Some(SOON)));
+    }
+
+    #[test]
+    fn what_is_left_of_a_lapsed_lease_is_given_up() {
+        let now = Instant::now();
+        let mut meter = leased(LimitKind::TokensPerMinute, 50, now);
+        meter.charge(10, now);
+        let late = now + TTL;
+        assert_eq!(meter.check(10, None, late), Check::Ask);
+
+        let report = meter.report(late).unwrap();
+        meter.granted(&grant(0, 0), TTL, late);
+
+        assert_eq!((report.used, report.keep), (10, 0));
+        assert_eq!(meter.check(1, None, late), Check::Exhausted(Some(SOON)));
     }
 
     #[test]

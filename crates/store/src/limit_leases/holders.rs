@@ -1,4 +1,5 @@
-//! Who holds what of limits: the leases of all replicas, those that lapsed, and what is booked for them.
+//! Who holds what of limits: the leases of all replicas, those that lapsed, and what is booked for them. A lapsed lease stays as a
+//! row with its amount negated: should its replica come back, that tells what to take back and which report came last.
 
 use super::{LeaseGrant, Open, Tx};
 use crate::{
@@ -8,6 +9,17 @@ use crate::{
 use domain::{LimitKind, ReplicaId, Result};
 use serde_json::json;
 use std::collections::BTreeMap;
+
+/// A replica that says nothing for so long is forgotten: should it come back, its last report may count twice.
+const FORGOTTEN_MS: i64 = 86_400_000;
+
+/// A lease of another replica that lapsed.
+struct Lapsed {
+    limit: String,
+    holder: String,
+    amount: i64,
+    is_forgotten: bool,
+}
 
 impl Store {
     /// Sums what others hold, and books as lost what lapsed in the hands of a replica that said nothing more.
@@ -28,58 +40,59 @@ impl Store {
             .fetch_all(&mut **tx)
             .await
             .map_err(db)?;
-        let mut lost = Vec::new();
+        let mut lapsed = Vec::new();
         for row in &rows {
             let columns = Columns(row);
-            let id = columns.text("limit_id")?;
-            let Some(open) = limits.get_mut(&id) else { continue };
+            let limit = columns.text("limit_id")?;
+            let Some(open) = limits.get_mut(&limit) else { continue };
             let (amount, holder) = (columns.int("amount")?, columns.text("replica")?);
+            let expires = columns.int("expires_at_ms")?;
             if holder == replica.as_str() {
-                open.is_known = true;
+                open.lost = (-amount).max(0);
                 open.standing.is_repeated = columns.int("seq")? == open.report.seq;
-            } else if columns.int("expires_at_ms")? > now {
+            } else if expires > now {
                 open.standing.others += amount;
                 open.standing.replicas += i64::from(amount > 0);
             } else {
-                lost.push((id, holder, amount));
+                lapsed.push(Lapsed { limit, holder, amount, is_forgotten: expires < now - FORGOTTEN_MS });
             }
         }
-        self.book_lost(tx, limits, lost).await
-    }
-
-    async fn book_lost(
-        &self,
-        tx: &mut Tx,
-        limits: &BTreeMap<String, Open<'_>>,
-        lost: Vec<(String, String, i64)>,
-    ) -> Result<()> {
-        for (id, holder, amount) in lost {
-            self.sql("DELETE FROM limit_leases WHERE limit_id = $1 AND replica = $2")
-                .bind(id.clone())
-                .bind(holder)
-                .execute(&mut **tx)
-                .await
-                .map_err(db)?;
-            // A slot of a request that runs is free again.
-            let open = limits.get(&id).filter(|open| open.kind != LimitKind::ConcurrentRequests);
-            if let Some(open) = open.filter(|_| amount > 0) {
-                self.add_use(tx, &id, open.slot_ms, amount, amount).await?;
-            }
+        for lapsed in lapsed {
+            self.book_lost(tx, limits, lapsed).await?;
         }
         Ok(())
     }
 
+    async fn book_lost(&self, tx: &mut Tx, limits: &BTreeMap<String, Open<'_>>, lapsed: Lapsed) -> Result<()> {
+        let Lapsed { limit, holder, amount, is_forgotten } = lapsed;
+        let statement = match (is_forgotten, amount) {
+            (true, _) => "DELETE FROM limit_leases WHERE limit_id = $1 AND replica = $2",
+            (false, 1..) => "UPDATE limit_leases SET amount = -amount WHERE limit_id = $1 AND replica = $2",
+            (false, _) => return Ok(()),
+        };
+        self.sql(statement).bind(limit.clone()).bind(holder).execute(&mut **tx).await.map_err(db)?;
+        // A slot of a request that runs is free again.
+        let open = limits.get(&limit).filter(|open| amount > 0 && open.kind != LimitKind::ConcurrentRequests);
+        match open {
+            Some(open) => self.add_use(tx, &limit, open.slot_ms, amount, amount).await,
+            None => Ok(()),
+        }
+    }
+
     /// The replica was thought dead and is not: what it reports takes the place of what was booked for it.
-    pub(super) async fn take_back_lost(&self, tx: &mut Tx, id: &str, held: i64) -> Result<()> {
-        self.sql(
-            "UPDATE limit_uses SET used = used - $2, lost = lost - $2 WHERE limit_id = $1 AND lost >= $2 AND slot_ms = \
-             (SELECT max(slot_ms) FROM limit_uses WHERE limit_id = $1 AND lost >= $2)",
-        )
-        .bind(id.to_owned())
-        .bind(held)
-        .execute(&mut **tx)
-        .await
-        .map_err(db)?;
+    pub(super) async fn take_back_lost(&self, tx: &mut Tx, limits: &BTreeMap<String, Open<'_>>) -> Result<()> {
+        let is_booked = |open: &Open<'_>| open.lost > 0 && open.kind != LimitKind::ConcurrentRequests;
+        for (id, open) in limits.iter().filter(|(_, open)| is_booked(open)) {
+            self.sql(
+                "UPDATE limit_uses SET used = used - $2, lost = lost - $2 WHERE limit_id = $1 AND lost >= $2 AND slot_ms = \
+                 (SELECT max(slot_ms) FROM limit_uses WHERE limit_id = $1 AND lost >= $2)",
+            )
+            .bind(id.to_owned())
+            .bind(open.lost)
+            .execute(&mut **tx)
+            .await
+            .map_err(db)?;
+        }
         Ok(())
     }
 

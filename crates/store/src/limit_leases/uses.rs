@@ -27,9 +27,6 @@ impl Store {
                 // Two uses of one slot are one: a statement can't touch a row twice.
                 *uses.entry((id, slot)).or_default() += used;
             }
-            if open.kind.is_budget() && !open.is_known && report.held > 0 {
-                self.take_back_lost(tx, id, report.held).await?;
-            }
         }
         uses.retain(|_, used| *used != 0);
         if uses.is_empty() {
