@@ -12,7 +12,7 @@ pub(crate) use account::{Account, Ask, Spent};
 pub(crate) use refusal::Rates;
 pub use settings::{LimitsSettings, WhenDown};
 
-use account::{Admitted, Decision, SharedAccount};
+use account::{Admitted, Decision, Moment, SharedAccount};
 use arc_swap::ArcSwap;
 use domain::{Error, ReplicaId, Result, TenantId};
 use instruments::Instruments;
@@ -83,14 +83,17 @@ impl Limits {
             return Err(Refusal { error: self.unknown().error.with_source(error), rates: Rates::default() });
         }
         let Some(account) = self.accounts.load().get(tenant).cloned() else { return Ok(self.ticket(None)) };
-        let until = Instant::now() + self.settings.wait();
+        let begun = Instant::now();
+        let until = begun + self.settings.wait();
         let is_open = self.settings.when_store_is_down == WhenDown::Admit;
+        let mut waited_since = None;
         loop {
             // Before the decision, so that an answer that comes in between is not missed.
             let mut answered = std::pin::pin!(account.answered.notified());
             answered.as_mut().enable();
             let is_down = self.is_down.load(Ordering::Relaxed);
-            match account.admit(ask, is_open && is_down, Instant::now()) {
+            let at = Moment { now: Instant::now(), waited_since, is_admitted_blindly: is_open && is_down };
+            match account.admit(ask, at) {
                 Decision::Admitted(admitted) => {
                     if admitted.is_low {
                         self.nudged.notify_one();
@@ -103,11 +106,12 @@ impl Limits {
                     return Err(Refusal { error: refusal::error(&refused), rates });
                 }
                 Decision::Ask { is_lapsed: true } if is_down => return Err(self.unknown()),
+                Decision::Ask { .. } if waited_since.is_some() => return Err(self.unknown()),
                 Decision::Ask { .. } => {}
             }
             self.nudged.notify_one();
             if timeout_at(until, answered).await.is_err() {
-                return Err(self.unknown());
+                waited_since = Some(begun);
             }
         }
     }

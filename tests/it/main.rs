@@ -10,5 +10,7 @@ mod events;
 mod kill;
 mod limits;
 mod metrics;
+mod outage;
 mod reconcile;
 mod services;
+mod storm;

@@ -1,7 +1,10 @@
 //! A site to test: a simulator in this process, which survives everything and counts, and real `tandem up` processes that
 //! may be killed at any moment, on SQLite or PostgreSQL.
 
+mod link;
 pub mod pubsub;
+
+pub use link::Link;
 
 use domain::{Limit, LimitId, LimitKind, SubjectKind, TenantId};
 use serde_json::{Value, json};
@@ -133,6 +136,11 @@ impl Site {
 
     /// Starts `count` gateways that share the state and route by themselves, and waits until they serve.
     pub async fn start_gateways(&self, count: usize) -> Vec<Process> {
+        self.start_gateways_with(count, &[]).await
+    }
+
+    /// The same with more settings in their environment.
+    pub async fn start_gateways_with(&self, count: usize, settings: &[(&str, &str)]) -> Vec<Process> {
         let catalog = format!(
             "[[model]]\nname = \"tandem-sim\"\n[[model.deployment]]\nname = \"simulator\"\nurl = \"{}\"\n\
              upstream_model = \"tandem-sim\"\ninput_usd_per_million = 1.0\noutput_usd_per_million = 10.0\n",
@@ -145,7 +153,9 @@ impl Site {
             let url = format!("http://{address}");
             let start = self.spawn("gateway", &url, |command| {
                 command.env("TANDEM__HTTP__BIND", address.to_string());
-                self.name_shared_state(command);
+                // A machine that is busy with other tests is no database that is away.
+                self.name_shared_state(command).env("TANDEM__GATEWAY__LIMITS__WAIT_MS", "10000");
+                command.envs(settings.iter().copied());
             });
             gateways.push(start.await);
         }
@@ -153,6 +163,16 @@ impl Site {
             self.wait_until_it_serves(gateway).await;
         }
         gateways
+    }
+
+    /// A link to the site's PostgreSQL, and the URL of the database over it.
+    pub async fn link_to_database(&self) -> (Link, String) {
+        let (head, path) = self.database_url.rsplit_once('/').expect("a database in its URL");
+        let (before, server) = head.rsplit_once(['@', '/']).expect("a server in its URL");
+        let link = Link::to(server.to_owned()).await;
+        let separator = &head[before.len()..=before.len()];
+        let url = format!("{before}{separator}{}/{path}", link.address());
+        (link, url)
     }
 
     /// Limits the site's tenant.

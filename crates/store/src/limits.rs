@@ -27,7 +27,8 @@ impl Store {
         let row = self
             .sql(
                 "SELECT CAST(coalesce(sum(used), 0) AS BIGINT) AS used, CAST(coalesce(sum(lost), 0) AS BIGINT) AS lost, \
-                 (SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM limit_leases WHERE limit_id = $1) AS leased \
+                 (SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM limit_leases \
+                 WHERE limit_id = $1 AND amount > 0) AS leased \
                  FROM limit_uses WHERE limit_id = $1 AND slot_ms >= $2",
             )
             .bind(limit.id.as_str())

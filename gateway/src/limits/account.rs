@@ -34,6 +34,16 @@ pub(crate) struct Ask<'a> {
     pub(crate) cost: Option<i64>,
 }
 
+/// When a request asks, and what it makes of limits that the store has not answered for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) now: Instant,
+    /// Set to when it began to wait, once it waits no longer.
+    pub(crate) waited_since: Option<Instant>,
+    /// The store is down, and they are charged without a look: those without a lease at once, others after the wait.
+    pub(crate) is_admitted_blindly: bool,
+}
+
 /// What it has used in the end.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Spent {
@@ -111,10 +121,9 @@ impl Account {
         self.meters.lock().set_limits(limits);
     }
 
-    /// Checks every limit that binds `ask`, and charges all or none. With `regardless`, limits that the store has not answered for
-    /// are charged without a look.
-    pub(crate) fn admit(&self, ask: &Ask<'_>, regardless: bool, now: Instant) -> Decision {
-        let decision = self.meters.lock().admit(ask, regardless, now);
+    /// Checks every limit that binds `ask`, and charges all or none.
+    pub(crate) fn admit(&self, ask: &Ask<'_>, at: Moment) -> Decision {
+        let decision = self.meters.lock().admit(ask, at);
         self.is_active.store(true, Ordering::Relaxed);
         decision
     }
@@ -191,7 +200,8 @@ impl Meters {
         }
     }
 
-    fn admit(&mut self, ask: &Ask<'_>, regardless: bool, now: Instant) -> Decision {
+    fn admit(&mut self, ask: &Ask<'_>, at: Moment) -> Decision {
+        let now = at.now;
         let bound = match self.bound(ask) {
             Ok(bound) => bound,
             Err(unpriced) => return Decision::Refused(Box::new(self.refusal(unpriced, 0, Why::Unpriced, ask, now))),
@@ -200,7 +210,7 @@ impl Meters {
         let (mut must_ask, mut is_lapsed) = (false, false);
         for (key, need) in &bound {
             let meter = &mut self.all[*key];
-            let why = match meter.check(*need, now) {
+            let why = match meter.check(*need, at.waited_since, now) {
                 Check::Fits => continue,
                 Check::Ask => {
                     must_ask = true;
@@ -214,9 +224,10 @@ impl Meters {
                 worst = Some((*key, *need, why));
             }
         }
+        let is_blind = at.is_admitted_blindly && (is_lapsed || at.waited_since.is_some());
         match worst {
             Some((key, need, why)) => Decision::Refused(Box::new(self.refusal(key, need, why, ask, now))),
-            None if must_ask && !(regardless && is_lapsed) => Decision::Ask { is_lapsed },
+            None if must_ask && !is_blind => Decision::Ask { is_lapsed },
             None => Decision::Admitted(self.charge(&bound, now)),
         }
     }

@@ -135,8 +135,9 @@ impl Meter {
         }
     }
 
-    /// Whether `need` fits; one that does not is remembered for the next report.
-    pub(crate) fn check(&mut self, need: i64, now: Instant) -> Check {
+    /// Whether `need` fits; one that does not is remembered for the next report. One that has waited since `waited_since` in
+    /// vain knows enough if the store has answered meanwhile: what it had, others got.
+    pub(crate) fn check(&mut self, need: i64, waited_since: Option<Instant>, now: Instant) -> Check {
         if need > self.limit.amount {
             return Check::TooLarge;
         }
@@ -145,8 +146,10 @@ impl Meter {
         }
         self.demand.unmet = self.demand.unmet.saturating_add(need);
         self.demand.smallest = if self.demand.smallest == 0 { need } else { self.demand.smallest.min(need) };
-        let is_fresh = self.lease.heard_at.is_some_and(|at| now < at + WORD_HOLDS);
-        if self.lease.is_short && is_fresh { Check::Exhausted(self.wait_for(need, now)) } else { Check::Ask }
+        let has_heard = |is_fresh: &dyn Fn(Instant) -> bool| self.lease.heard_at.is_some_and(is_fresh);
+        let is_short = self.lease.is_short && has_heard(&|at| now < at + WORD_HOLDS);
+        let is_outrun = waited_since.is_some_and(|since| has_heard(&|at| since < at));
+        if is_short || is_outrun { Check::Exhausted(self.wait_for(need, now)) } else { Check::Ask }
     }
 
     /// Whether the store's word still holds.
@@ -215,24 +218,16 @@ impl Meter {
             None => self.collect(now),
         };
         // What is not wanted is given up before the store hears of it, and what is kept is told as kept: requests go on while
-        // the answer is on its way. A debt is told as used.
-        self.balance = self.balance.min(want).max(0);
+        // the answer is on its way. A debt is told as used. Of a lease that lapsed others may have all by now.
+        let most = if self.is_leased(now) { want } else { 0 };
+        self.balance = self.balance.min(most).max(0);
         let reserved = if self.limit.kind.is_rate() { 0 } else { self.reserved };
         // Uses after a report that has to be repeated are in none yet.
         let keep = reserved + self.balance + self.used.max(0);
         let (want, need) = (want - self.balance, (need - self.balance).max(0));
         let sent = Sent { at: now, keep, need };
         self.pending = Some(Pending { seq, used, corrections: corrections.clone(), sent });
-        Some(LeaseReport {
-            limit: self.limit.id.clone(),
-            seq,
-            used,
-            corrections,
-            held: self.lease.held,
-            keep,
-            want,
-            need,
-        })
+        Some(LeaseReport { limit: self.limit.id.clone(), seq, used, corrections, keep, want, need })
     }
 
     fn collect(&mut self, now: Instant) -> (i64, i64, Vec<(i64, i64)>) {
@@ -336,7 +331,7 @@ mod tests {
     /// A meter that asked for 30 and got `balance`.
     fn leased(kind: LimitKind, balance: i64, now: Instant) -> Meter {
         let mut meter = meter(kind);
-        assert_eq!(meter.check(30, now), Check::Ask);
+        assert_eq!(meter.check(30, None, now), Check::Ask);
         assert!(meter.report(now).is_some());
         meter.granted(&grant(balance, balance), TTL, now);
         meter
@@ -348,7 +343,7 @@ mod tests {
         let mut meter = meter(LimitKind::RequestsPerMinute);
         assert!(meter.report(now).is_none(), "nothing happened yet");
 
-        assert_eq!([meter.check(1, now), meter.check(2, now)], [Check::Ask, Check::Ask]);
+        assert_eq!([meter.check(1, None, now), meter.check(2, None, now)], [Check::Ask, Check::Ask]);
         let report = meter.report(now).unwrap();
 
         assert_eq!((report.want, report.need, report.keep, report.used), (3, 1, 0, 0));
@@ -366,8 +361,8 @@ mod tests {
         meter.granted(&grant(0, 0), TTL, now);
 
         assert_eq!(report.keep, 30 + 20, "what is reserved, and what may be used meanwhile");
-        assert_eq!(meter.check(21, now), Check::Ask, "20 were saved, and no more is left");
-        assert_eq!(meter.check(20, now), Check::Fits);
+        assert_eq!(meter.check(21, None, now), Check::Ask, "20 were saved, and no more is left");
+        assert_eq!(meter.check(20, None, now), Check::Fits);
     }
 
     #[test]
@@ -421,11 +416,11 @@ mod tests {
         let now = Instant::now();
         let mut meter = leased(LimitKind::ConcurrentRequests, 1, now);
         let (charge, _) = meter.charge(1, now);
-        assert_ne!(meter.check(1, now), Check::Fits);
+        assert_ne!(meter.check(1, None, now), Check::Fits);
 
         meter.settle(charge, 1, now);
 
-        assert_eq!(meter.check(1, now), Check::Fits);
+        assert_eq!(meter.check(1, None, now), Check::Fits);
     }
 
     #[test]
@@ -450,21 +445,48 @@ mod tests {
         let now = Instant::now();
         let mut meter = leased(LimitKind::RequestsPerMinute, 30, now);
 
-        assert_eq!(meter.check(1, now + TTL), Check::Ask);
-        assert_eq!(meter.check(101, now), Check::TooLarge);
+        assert_eq!(meter.check(1, None, now + TTL), Check::Ask);
+        assert_eq!(meter.check(101, None, now), Check::TooLarge);
+    }
+
+    #[test]
+    fn one_that_waited_while_the_store_answered_knows_that_others_were_faster() {
+        let now = Instant::now();
+        let mut meter = leased(LimitKind::TokensPerMinute, 30, now);
+        meter.charge(20, now);
+        let before = now.checked_sub(Duration::from_millis(1));
+
+        assert_eq!(meter.check(30, None, now), Check::Ask);
+        assert_eq!(meter.check(30, Some(now), now), Check::Ask, "nothing was heard since");
+        assert_eq!(meter.check(30, before, now), Check::Exhausted(Some(SOON)));
+    }
+
+    #[test]
+    fn what_is_left_of_a_lapsed_lease_is_given_up() {
+        let now = Instant::now();
+        let mut meter = leased(LimitKind::TokensPerMinute, 50, now);
+        meter.charge(10, now);
+        let late = now + TTL;
+        assert_eq!(meter.check(10, None, late), Check::Ask);
+
+        let report = meter.report(late).unwrap();
+        meter.granted(&grant(0, 0), TTL, late);
+
+        assert_eq!((report.used, report.keep), (10, 0));
+        assert_eq!(meter.check(1, None, late), Check::Exhausted(Some(SOON)));
     }
 
     #[test]
     fn an_exhausted_limit_says_when_there_is_enough() {
         let now = Instant::now();
         let mut meter = meter(LimitKind::RequestsPerMinute);
-        meter.check(5, now);
+        meter.check(5, None, now);
         meter.report(now).unwrap();
         let frees = vec![(1_000, 2), (3_000, 4)];
         meter.granted(&LeaseGrant { frees, ..grant(1, 1) }, TTL, now);
 
-        assert_eq!(meter.check(1, now), Check::Fits);
-        assert_eq!(meter.check(3, now), Check::Exhausted(Some(Duration::from_secs(1))));
-        assert_eq!(meter.check(6, now), Check::Exhausted(Some(Duration::from_secs(3))));
+        assert_eq!(meter.check(1, None, now), Check::Fits);
+        assert_eq!(meter.check(3, None, now), Check::Exhausted(Some(Duration::from_secs(1))));
+        assert_eq!(meter.check(6, None, now), Check::Exhausted(Some(Duration::from_secs(3))));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::database::{Db, on_both};
 use domain::{LimitId, LimitKind, ReplicaId};
-use store::{LeaseGrant, LeaseReport};
+use store::{LeaseGrant, LeaseReport, LimitState};
 
 const TTL_MS: i64 = 60_000;
 /// Has lapsed by the time it is granted.
@@ -14,6 +14,7 @@ on_both!(
     a_lapsed_lease_counts_as_used,
     a_lapsed_lease_of_running_requests_is_free_again,
     a_replica_that_was_thought_dead_sets_its_account_right,
+    a_report_whose_answer_was_lost_counts_once_also_when_the_lease_lapsed_since,
     a_correction_is_booked_where_the_use_was,
     a_budget_says_when_it_begins_anew,
     a_limit_that_is_gone_has_no_grant,
@@ -32,7 +33,7 @@ async fn limit(db: &Db, kind: LimitKind, amount: i64) -> LimitId {
 }
 
 fn report(limit: &LimitId, seq: i64) -> LeaseReport {
-    LeaseReport { limit: limit.clone(), seq, used: 0, corrections: vec![], held: 0, keep: 0, want: 0, need: 0 }
+    LeaseReport { limit: limit.clone(), seq, used: 0, corrections: vec![], keep: 0, want: 0, need: 0 }
 }
 
 fn wants(limit: &LimitId, seq: i64, want: i64) -> LeaseReport {
@@ -52,7 +53,7 @@ async fn what_replicas_hold_together_is_within_the_limit(db: Db) {
     let third = exchange(&db, &c, wants(&limit, 1, 60), TTL_MS).await;
 
     assert_eq!([first.balance, second.balance, third.balance], [60, 20, 6]);
-    let used = LeaseReport { used: 60, held: 60, ..wants(&limit, 2, 60) };
+    let used = LeaseReport { used: 60, ..wants(&limit, 2, 60) };
     assert_eq!(exchange(&db, &a, used, TTL_MS).await.balance, 4);
 }
 
@@ -91,10 +92,27 @@ async fn a_replica_that_was_thought_dead_sets_its_account_right(db: Db) {
     exchange(&db, &slow, wants(&limit, 1, 400), LAPSED_MS).await;
     assert_eq!(exchange(&db, &other, report(&limit, 1), TTL_MS).await.free, 600);
 
-    let back = LeaseReport { used: 10, held: 400, ..report(&limit, 2) };
+    let back = LeaseReport { used: 10, ..report(&limit, 2) };
     exchange(&db, &slow, back, TTL_MS).await;
 
     assert_eq!(exchange(&db, &other, report(&limit, 2), TTL_MS).await.free, 990);
+}
+
+async fn a_report_whose_answer_was_lost_counts_once_also_when_the_lease_lapsed_since(db: Db) {
+    for kind in [LimitKind::UsdTotal, LimitKind::TokensPerMinute] {
+        let limit = limit(&db, kind, 1_000).await;
+        let [slow, other] = [ReplicaId::generate(), ReplicaId::generate()];
+        exchange(&db, &slow, wants(&limit, 1, 400), TTL_MS).await;
+        let unanswered = LeaseReport { used: 300, keep: 100, ..wants(&limit, 2, 200) };
+        exchange(&db, &slow, unanswered.clone(), LAPSED_MS).await;
+        assert_eq!(exchange(&db, &other, report(&limit, 1), TTL_MS).await.free, 400, "lost: 100 and 200");
+
+        exchange(&db, &slow, LeaseReport { keep: 60, want: 0, need: 0, ..unanswered }, TTL_MS).await;
+
+        assert_eq!(exchange(&db, &other, report(&limit, 2), TTL_MS).await.free, 1_000 - 300 - 60);
+        let known = db.store.all_limits().await.unwrap().into_iter().find(|known| known.id == limit).unwrap();
+        assert_eq!(db.store.limit_state(&known).await.unwrap(), LimitState { used: 300, lost: 0, leased: 60 });
+    }
 }
 
 async fn a_correction_is_booked_where_the_use_was(db: Db) {
