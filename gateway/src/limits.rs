@@ -37,7 +37,10 @@ pub(crate) struct Limits {
     accounts: ArcSwap<HashMap<TenantId, SharedAccount>>,
     /// Set once the limits were read: before that nobody is let in.
     read_once: OnceCell<()>,
+    /// Somebody waits for the database.
     nudged: Notify,
+    /// Somebody will, before long.
+    low: Notify,
     is_down: AtomicBool,
     /// Requests that are not settled yet.
     running: Arc<AtomicUsize>,
@@ -68,6 +71,7 @@ impl Limits {
             accounts: ArcSwap::default(),
             read_once: OnceCell::new(),
             nudged: Notify::new(),
+            low: Notify::new(),
             is_down: AtomicBool::new(false),
             running: Arc::default(),
             instruments: Instruments::new(),
@@ -96,7 +100,7 @@ impl Limits {
             match account.admit(ask, at) {
                 Decision::Admitted(admitted) => {
                     if admitted.is_low {
-                        self.nudged.notify_one();
+                        self.low.notify_one();
                     }
                     return Ok(self.ticket(Some((account.clone(), admitted))));
                 }

@@ -10,6 +10,8 @@ use tokio::time::{Instant, timeout};
 
 /// Those who wait within this are asked for together.
 const GATHER: Duration = Duration::from_millis(3);
+/// Whose lease is low is in no hurry: what is left lasts for about so long.
+const LOW: Duration = Duration::from_millis(50);
 /// A database that takes longer counts as down.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// One transaction locks at most so many limits.
@@ -32,6 +34,7 @@ impl Limits {
                 () = begun.cancelled() => break,
                 // One that is away is asked in its time, not by everybody who waits.
                 () = self.nudged.notified(), if !self.is_down.load(Ordering::Relaxed) => tokio::time::sleep(GATHER).await,
+                () = self.low.notified(), if !self.is_down.load(Ordering::Relaxed) => self.nudged_within(LOW).await,
                 () = tokio::time::sleep(self.settings.exchange()) => {}
             }
             self.exchange().await;
@@ -50,6 +53,12 @@ impl Limits {
                 tracing::warn!(error = %error.chain(), "leases of limits not returned: they lapse by themselves")
             }
             Err(_) => tracing::warn!("leases of limits not returned in time: they lapse by themselves"),
+        }
+    }
+
+    async fn nudged_within(&self, time: Duration) {
+        if timeout(time, self.nudged.notified()).await.is_ok() {
+            tokio::time::sleep(GATHER).await;
         }
     }
 

@@ -117,6 +117,8 @@ struct Demand {
     smallest: i64,
     last_at: Option<Instant>,
     largest: i64,
+    /// The most that ran at once.
+    peak: i64,
 }
 
 impl Meter {
@@ -167,6 +169,7 @@ impl Meter {
         self.demand.admitted = self.demand.admitted.saturating_add(need);
         self.demand.largest = self.demand.largest.max(need);
         self.demand.last_at = Some(now);
+        self.demand.peak = self.demand.peak.max(self.reserved);
         let is_low = self.balance.saturating_mul(4) < self.lease.size && self.lease.left > 0;
         (Charge { amount: need, generation: self.generation }, is_low)
     }
@@ -255,8 +258,8 @@ impl Meter {
         let look = self.lease.heard_at.map_or(HORIZON, |at| now - at).clamp(SHORTEST_LOOK, HORIZON * 10);
         let recent = self.demand.admitted as f64 * HORIZON.as_secs_f64() / look.as_secs_f64();
         let recent = if self.limit.kind == LimitKind::ConcurrentRequests {
-            // Slots come back: some more than run now is enough.
-            if self.demand.admitted > 0 { self.reserved / 4 + 1 } else { 0 }
+            // Slots come back: as many as ran at once lately are enough, and some more.
+            if self.demand.admitted > 0 { self.demand.peak - self.reserved + self.demand.peak / 4 + 1 } else { 0 }
         } else {
             recent as i64
         };
