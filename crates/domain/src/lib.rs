@@ -3,6 +3,7 @@
 
 mod batch;
 mod bitmap;
+pub mod claims;
 mod context;
 mod error;
 mod id;
