@@ -1,6 +1,8 @@
 //! What the API looks like, as an OpenAPI 3.1 document made from the code, and a page that shows it.
 
+mod outcomes;
 mod public;
+pub(crate) mod words;
 
 use crate::{admin::AdminApi, app::App};
 use axum::{
@@ -23,17 +25,6 @@ use utoipa::{
         security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
 };
-
-/// What every operation may answer besides its success.
-const ERRORS: [(&str, &str); 7] = [
-    ("400", "The request can't be served as it is; `param` names what is wrong."),
-    ("401", "There are no credentials, or none that work."),
-    ("403", "The credentials don't allow it."),
-    ("404", "There is no such thing, or it belongs to somebody else."),
-    ("429", "Too much for now; `retry-after` says when to come back."),
-    ("500", "Our fault."),
-    ("503", "Not now; another try may succeed."),
-];
 
 /// Pages load their style and script from here, speak to this address only, and are framed by nobody.
 pub(crate) const PAGE_POLICY: [(HeaderName, HeaderValue); 1] = [(
@@ -143,14 +134,8 @@ fn complete(method: &str, path: &str, operation: &mut Operation) {
             .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
         operation.parameters.get_or_insert_default().push(RefOr::T(parameter.build()));
     }
-    if operation.security.is_some() {
-        return;
-    }
-    for (status, description) in ERRORS {
-        let response = Ref::builder()
-            .ref_location("#/components/responses/Error".to_owned())
-            .description(Some(description))
-            .build();
-        operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::Ref(response));
+    outcomes::describe_successes(operation);
+    if operation.security.is_none() {
+        outcomes::add_errors(method, operation);
     }
 }

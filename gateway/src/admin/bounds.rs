@@ -18,8 +18,8 @@ pub(super) const NOTE_CHARS: usize = 4_096;
 pub(super) struct ListQuery {
     /// Give what comes after the item of this id: the `last_id` of the page before.
     after: Option<String>,
-    /// At most this many, 1 to 100; 20 where it is not said.
-    #[param(value_type = Option<i64>)]
+    /// At most this many; 20 where it is not said.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 100)]
     limit: Option<String>,
 }
 

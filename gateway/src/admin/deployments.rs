@@ -89,8 +89,8 @@ pub(super) struct Load {
 pub(super) struct DeploymentsQuery {
     /// Give what comes after the item of this id: the `last_id` of the page before.
     after: Option<String>,
-    /// At most this many, 1 to 100; 20 where it is not said.
-    #[param(value_type = Option<i64>)]
+    /// At most this many; 20 where it is not said.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 100)]
     limit: Option<String>,
     /// Of this model only.
     model: Option<String>,
