@@ -43,6 +43,17 @@ static DOCUMENT: LazyLock<String> =
     title = "Tandem",
     description = "A gateway and a batch engine for language models, in the words of OpenAI's API.",
     license(name = "Apache-2.0", identifier = "Apache-2.0")
+), tags(
+    (name = "Inference"),
+    (name = "Models"),
+    (name = "Files"),
+    (name = "Batches"),
+    (name = "Usage"),
+    (name = "Tenants"),
+    (name = "Keys"),
+    (name = "Limits"),
+    (name = "Audit"),
+    (name = "Service")
 ))]
 struct Head;
 
