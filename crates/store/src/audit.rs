@@ -73,6 +73,12 @@ pub struct AuditQuery {
 }
 
 impl Author {
+    /// Whoever works at the command line, beside the API.
+    #[must_use]
+    pub fn cli() -> Self {
+        Self { actor: "cli".to_owned(), request_id: None }
+    }
+
     /// An entry of this author, without before and after.
     #[must_use]
     pub fn did(&self, action: &'static str, target: &str, tenant: Option<&TenantId>) -> AuditEntry {

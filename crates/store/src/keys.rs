@@ -17,6 +17,9 @@ use secret::Secret;
 use sqlx::any::AnyRow;
 use std::time::Duration;
 
+/// The longest time for which a secret works beside the one that follows it.
+pub const MAX_KEY_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
+
 /// A customer of the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {

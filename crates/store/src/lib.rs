@@ -39,7 +39,7 @@ pub use clear::Leftovers;
 pub use files::{DeadBlob, FileRow, NewFile};
 pub use idempotency::{Begun, IdempotencyClaim, IdempotencyKey, IdempotentOutcome};
 pub use ingest::{FileIndex, INDEX_RECORD_BYTES, Ingest, IngestLimits, LineIssue, LineRecord, Tally};
-pub use keys::{ApiKey, KeyPatch, KeyRecord, NewKey, Tenant};
+pub use keys::{ApiKey, KeyPatch, KeyRecord, MAX_KEY_OVERLAP, NewKey, Tenant};
 pub use leases::{BatchLease, ShardLease, ShardPulse};
 pub use ledger::{LedgerRow, UsageGroup, UsageQuery, UsageRow};
 pub use limit_leases::{LeaseGrant, LeaseReport};

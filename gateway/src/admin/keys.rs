@@ -15,13 +15,12 @@ use domain::{KeyId, ModelAccess, Result, Scope, Scopes, TenantId};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, time::Duration};
-use store::{ApiKey, KeyPatch, NewKey};
+use store::{ApiKey, KeyPatch, MAX_KEY_OVERLAP, NewKey};
 use utoipa::{IntoParams, ToSchema};
 use wire::batch::List;
 
 /// More models than anybody lists one by one.
 const MAX_MODELS: usize = 1_000;
-const MAX_OVERLAP_SECS: u64 = 30 * 86_400;
 const MAX_ENVIRONMENT_CHARS: usize = 16;
 
 /// A key, without its secret.
@@ -240,11 +239,12 @@ fn to_patch(body: PatchKey, now_ms: i64) -> Result<KeyPatch> {
 }
 
 fn to_overlap(secs: Option<u64>) -> Result<Duration> {
-    let secs = secs.unwrap_or(86_400);
-    if secs <= MAX_OVERLAP_SECS {
-        return Ok(Duration::from_secs(secs));
+    let overlap = Duration::from_secs(secs.unwrap_or(86_400));
+    if overlap <= MAX_KEY_OVERLAP {
+        return Ok(overlap);
     }
-    Err(invalid("overlap_secs", format!("`overlap_secs` is at most {MAX_OVERLAP_SECS}, which is 30 days.")))
+    let most = MAX_KEY_OVERLAP.as_secs();
+    Err(invalid("overlap_secs", format!("`overlap_secs` is at most {most}, which is 30 days.")))
 }
 
 fn to_environment(given: Option<String>) -> Result<String> {
