@@ -22,6 +22,7 @@ mod limits_admin;
 mod line;
 mod migrate;
 mod outcome;
+mod paging;
 mod plan;
 mod row;
 mod segments;
