@@ -54,7 +54,7 @@ soak: ## ten minutes of 500 streams while model servers fail (MINUTES=10): leaks
 	$(CARGO) build --release --locked --bin tandem --bin soak
 	$${CARGO_TARGET_DIR:-target}/release/soak $(or $(MINUTES),10)
 
-fuzz: ## every fuzz target for a minute (SECONDS=60): codecs, the look into requests
+fuzz: ## every fuzz target for a minute (SECONDS=60): codecs, the look into requests, rights of tokens
 	scripts/fuzz.sh $(or $(SECONDS),60)
 
 migrate: ## bring the database of tandem.toml to this version

@@ -10,8 +10,8 @@ targets=("$@")
 
 cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --version 0.13.1 --locked
 
-# Coverage and sanitizers are unstable flags of the compiler. With a nightly one all of it works. The stable one should take
-# them when it is told to be a nightly one; it has no sanitizer runtime, and there is no unsafe code of ours to watch.
+# Coverage and sanitizers are unstable flags of the compiler. With a nightly one all of it works. The stable one takes those of
+# coverage when it is told to be a nightly one; it has no sanitizer runtime, and there is no unsafe code of ours to watch.
 if rustup toolchain list 2>/dev/null | grep -q '^nightly'; then
     fuzz=(cargo +nightly fuzz run)
 else

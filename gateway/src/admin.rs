@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod batches;
 mod bounds;
+mod deployments;
 mod keys;
 mod limits;
 mod models;
@@ -27,6 +28,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/admin/v1/limits", get(limits::list).post(limits::create))
         .route("/admin/v1/limits/{id}", get(limits::one).patch(limits::patch).delete(limits::delete))
         .route("/admin/v1/models", get(models::list))
+        .route("/admin/v1/deployments", get(deployments::list))
         .route("/admin/v1/batches", get(batches::list))
         .route("/admin/v1/audit", get(audit::list))
         .route("/admin/v1/usage", get(usage::every))
@@ -53,6 +55,7 @@ pub(crate) fn routes() -> Router<App> {
     limits::patch,
     limits::delete,
     models::list,
+    deployments::list,
     batches::list,
     audit::list,
     usage::every

@@ -2,14 +2,12 @@
 //! no request waits for a database.
 
 mod bearer;
-mod claims;
 mod keys;
-mod rules;
 mod scopes;
 mod settings;
 mod tokens;
 
-pub use rules::{Condition, Rule, TenantOf, Test};
+pub use domain::claims::{Condition, Rule, TenantOf, Test};
 pub(crate) use scopes::{no_such_model, require_model, require_models};
 pub use settings::{IdentitySettings, IssuerSettings};
 

@@ -1,6 +1,8 @@
 //! What the API looks like, as an OpenAPI 3.1 document made from the code, and a page that shows it.
 
+mod outcomes;
 mod public;
+pub(crate) mod words;
 
 use crate::{admin::AdminApi, app::App};
 use axum::{
@@ -24,17 +26,6 @@ use utoipa::{
     },
 };
 
-/// What every operation may answer besides its success.
-const ERRORS: [(&str, &str); 7] = [
-    ("400", "The request can't be served as it is; `param` names what is wrong."),
-    ("401", "There are no credentials, or none that work."),
-    ("403", "The credentials don't allow it."),
-    ("404", "There is no such thing, or it belongs to somebody else."),
-    ("429", "Too much for now; `retry-after` says when to come back."),
-    ("500", "Our fault."),
-    ("503", "Not now; another try may succeed."),
-];
-
 /// Pages load their style and script from here, speak to this address only, and are framed by nobody.
 pub(crate) const PAGE_POLICY: [(HeaderName, HeaderValue); 1] = [(
     CONTENT_SECURITY_POLICY,
@@ -52,6 +43,17 @@ static DOCUMENT: LazyLock<String> =
     title = "Tandem",
     description = "A gateway and a batch engine for language models, in the words of OpenAI's API.",
     license(name = "Apache-2.0", identifier = "Apache-2.0")
+), tags(
+    (name = "Inference"),
+    (name = "Models"),
+    (name = "Files"),
+    (name = "Batches"),
+    (name = "Usage"),
+    (name = "Tenants"),
+    (name = "Keys"),
+    (name = "Limits"),
+    (name = "Audit"),
+    (name = "Service")
 ))]
 struct Head;
 
@@ -143,14 +145,8 @@ fn complete(method: &str, path: &str, operation: &mut Operation) {
             .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
         operation.parameters.get_or_insert_default().push(RefOr::T(parameter.build()));
     }
-    if operation.security.is_some() {
-        return;
-    }
-    for (status, description) in ERRORS {
-        let response = Ref::builder()
-            .ref_location("#/components/responses/Error".to_owned())
-            .description(Some(description))
-            .build();
-        operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::Ref(response));
+    outcomes::describe_successes(operation);
+    if operation.security.is_none() {
+        outcomes::add_errors(method, operation);
     }
 }

@@ -1,7 +1,7 @@
 //! The one interface to models. Everything that answers requests implements it: the router in this process, and the
 //! same router behind HTTP.
 
-use crate::{Dialect, ModelBody};
+use crate::{DeploymentInfo, Dialect, ModelBody};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Error, Money, RequestContext, Result};
@@ -137,4 +137,10 @@ pub trait ModelBackend: Send + Sync + 'static {
     /// # Errors
     /// When they cannot be read now.
     async fn models(&self) -> Result<Vec<ModelInfo>>;
+
+    /// Who serves the models, and how they are just now, as the process that calls them sees it.
+    ///
+    /// # Errors
+    /// When they cannot be read now.
+    async fn deployments(&self) -> Result<Vec<DeploymentInfo>>;
 }

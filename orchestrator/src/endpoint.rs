@@ -45,7 +45,31 @@ struct Live {
     faded: Option<Instant>,
     /// Seconds to the first token, and when the last was seen.
     ttft: Option<(f64, Instant)>,
-    scraped: Scraped,
+    /// What the server says of itself; nothing when it was not heard the last time.
+    scraped: Option<(Scraped, Instant)>,
+    health: Option<(Health, Instant)>,
+}
+
+/// What a look at a server found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    Alive,
+    /// It says so itself.
+    Dead,
+    LacksModel,
+    /// It did not answer in time; requests find out whether it works.
+    Silent,
+}
+
+impl Health {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Dead => "dead",
+            Self::LacksModel => "lacks_model",
+            Self::Silent => "silent",
+        }
+    }
 }
 
 /// What a model server says of itself.
@@ -102,12 +126,32 @@ impl Endpoint {
     }
 
     /// Notes what the server said of itself; `None` = it said nothing.
-    pub(crate) fn saw(&self, scraped: Option<Scraped>) {
-        self.live.lock().scraped = scraped.unwrap_or_default();
+    pub(crate) fn saw(&self, scraped: Option<Scraped>, now: Instant) {
+        self.live.lock().scraped = scraped.map(|scraped| (scraped, now));
     }
 
     pub(crate) fn scraped(&self) -> Scraped {
+        self.last_scraped().map(|(scraped, _)| scraped).unwrap_or_default()
+    }
+
+    /// What the server says of itself, and when it said it.
+    pub(crate) fn last_scraped(&self) -> Option<(Scraped, Instant)> {
         self.live.lock().scraped
+    }
+
+    /// Notes what a look at the server found.
+    pub(crate) fn saw_health(&self, health: Health, now: Instant) {
+        self.live.lock().health = Some((health, now));
+    }
+
+    /// What the last look found, and when.
+    pub(crate) fn health(&self) -> Option<(Health, Instant)> {
+        self.live.lock().health
+    }
+
+    /// How long first tokens took lately.
+    pub(crate) fn first_token(&self) -> Option<Duration> {
+        self.live.lock().ttft.map(|(average, _)| Duration::from_secs_f64(average))
     }
 
     /// Calls that run now.
@@ -118,6 +162,7 @@ impl Endpoint {
     /// What a policy may know. Priority, weight and cost are the deployment's, and left for it to fill.
     pub(crate) fn view(&self, now: Instant, ramp: Duration) -> EndpointView {
         let live = self.live.lock();
+        let scraped = live.scraped.map(|(scraped, _)| scraped).unwrap_or_default();
         let in_flight = self.in_flight();
         EndpointView {
             priority: 0,
@@ -128,7 +173,7 @@ impl Endpoint {
             ttft: live
                 .ttft
                 .map(|(average, seen)| if in_flight == 0 { average * fading(Some(seen), now) } else { average }),
-            backlog: live.scraped.waiting / live.scraped.running.max(1.0),
+            backlog: scraped.waiting / scraped.running.max(1.0),
             capacity: CAPACITY,
             ramp: self.ramp(now, ramp),
             cost: None,

@@ -55,6 +55,13 @@ impl Gate {
         self.0.as_ref().map(|shared| shared.limits)
     }
 
+    /// How many calls hold a slot and how many wait for one; an open gate counts nobody.
+    pub(crate) fn load(&self) -> Option<(usize, usize)> {
+        let mut state = self.0.as_ref()?.state.lock();
+        state.forget_gone();
+        Some((state.running, state.ahead_of(Class::Batch)))
+    }
+
     /// A slot, if one is free and nobody with a better right waits.
     pub(crate) fn try_enter(&self, class: Class) -> Option<Slot> {
         let Some(shared) = &self.0 else { return Some(Slot(None)) };

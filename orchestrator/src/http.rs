@@ -2,8 +2,8 @@
 //! `access` lets nobody else through.
 
 use crate::{
-    Access, Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse, access,
-    link::{self, AnswerHead, CALL_PATH, MODELS_PATH},
+    Access, DeploymentInfo, Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse, access,
+    link::{self, AnswerHead, CALL_PATH, DEPLOYMENTS_PATH, MODELS_PATH},
 };
 use axum::{
     Json, Router,
@@ -29,6 +29,7 @@ pub fn routes(backend: Arc<dyn ModelBackend>, access: Access) -> Router {
     Router::new()
         .route(&format!("{CALL_PATH}{{dialect}}"), post(call))
         .route(MODELS_PATH, get(models))
+        .route(DEPLOYMENTS_PATH, get(deployments))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .route_layer(middleware::from_fn_with_state(access, access::require))
         .with_state(backend)
@@ -52,6 +53,10 @@ async fn call(
 
 async fn models(State(backend): State<Backend>) -> Result<Json<Vec<ModelInfo>>, ApiError> {
     Ok(Json(backend.models().await?))
+}
+
+async fn deployments(State(backend): State<Backend>) -> Result<Json<Vec<DeploymentInfo>>, ApiError> {
+    Ok(Json(backend.deployments().await?))
 }
 
 fn to_response(answer: ModelResponse) -> Response {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) const CALL_PATH: &str = "/internal/call/";
 pub(crate) const MODELS_PATH: &str = "/internal/models";
+pub(crate) const DEPLOYMENTS_PATH: &str = "/internal/deployments";
 pub(crate) const CONTENT_TYPE: &str = "application/x-tandem-frames";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -1,13 +1,14 @@
 //! A backend in another process, behind the routes of `http`. To its callers it is no different from the router.
 
 use crate::{
-    Caller, Dialect, Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Progress,
+    Caller, DeploymentInfo, Dialect, Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome,
+    Progress,
     backend::is_event_stream,
     catalog::Timeouts,
     client::UpstreamClient,
     failure::Failure,
     limits::Limits,
-    link::{self, AnswerHead, CALL_PATH, MODELS_PATH, Piece},
+    link::{self, AnswerHead, CALL_PATH, DEPLOYMENTS_PATH, MODELS_PATH, Piece},
 };
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -16,6 +17,7 @@ use futures::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 use url::Url;
 
@@ -61,6 +63,15 @@ impl RemoteBackend {
         }
         Err(link::read_error(parts.status, &parts.headers, &body))
     }
+
+    /// A small answer that is read as a whole.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let limits = Limits::new(Timeouts { total: Duration::from_secs(10), ..TIMEOUTS }, None);
+        let request = Request::get(format!("{}{path}", self.base)).body(Full::default());
+        let response = self.send(request.map_err(Error::internal)?, &limits).await?;
+        let body = read(response.into_body(), &limits).await?;
+        serde_json::from_slice(&body).map_err(|cause| cut().with_source(cause))
+    }
 }
 
 #[async_trait]
@@ -83,11 +94,11 @@ impl ModelBackend for RemoteBackend {
     }
 
     async fn models(&self) -> Result<Vec<ModelInfo>> {
-        let limits = Limits::new(Timeouts { total: Duration::from_secs(10), ..TIMEOUTS }, None);
-        let request = Request::get(format!("{}{MODELS_PATH}", self.base)).body(Full::default());
-        let response = self.send(request.map_err(Error::internal)?, &limits).await?;
-        let body = read(response.into_body(), &limits).await?;
-        serde_json::from_slice(&body).map_err(|cause| cut().with_source(cause))
+        self.get(MODELS_PATH).await
+    }
+
+    async fn deployments(&self) -> Result<Vec<DeploymentInfo>> {
+        self.get(DEPLOYMENTS_PATH).await
     }
 }
 

@@ -1,12 +1,12 @@
 //! Answers requests to models: finds the route, looks whether the answer is known already, and else has it made.
 
 use crate::{
-    Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse,
+    DeploymentInfo, Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse,
     attempts::{Attempts, Won},
     cache::{Cache, Key},
     catalog::Catalog,
     client::UpstreamClient,
-    commit,
+    commit, deployments,
     failure::unknown_model,
     instruments::Instruments,
     provider::Credentials,
@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use domain::{Class, RequestContext, Result};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Routes requests by the model they name. Clones share everything.
 #[derive(Debug, Clone)]
@@ -86,6 +87,10 @@ impl ModelBackend for Router {
 
     async fn models(&self) -> Result<Vec<ModelInfo>> {
         Ok(self.shared.table.load().infos.clone())
+    }
+
+    async fn deployments(&self) -> Result<Vec<DeploymentInfo>> {
+        Ok(deployments::describe(&self.shared.table.load(), Instant::now()))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     Router,
     catalog::{Discovery, Engine},
     client::UpstreamClient,
-    endpoint::Endpoint,
+    endpoint::{Endpoint, Health},
     table::Deployed,
 };
 use bytes::Bytes;
@@ -126,7 +126,7 @@ async fn scrape(client: &UpstreamClient, endpoint: &Endpoint) {
     let page = get(client, endpoint, "/metrics", &HeaderMap::new()).await;
     let text =
         page.filter(|(status, _)| status.is_success()).and_then(|(_, body)| String::from_utf8(body.to_vec()).ok());
-    endpoint.saw(text.map(|text| metrics::read(&text)));
+    endpoint.saw(text.map(|text| metrics::read(&text)), Instant::now());
 }
 
 /// Gives no work to an endpoint that says it is dead or does not list the model. One that is only slow to say so is neither.
@@ -135,25 +135,31 @@ async fn examine(client: &UpstreamClient, deployed: &Deployed, endpoint: &Endpoi
     if deployed.provider.authorize(&mut headers).await.is_err() {
         return;
     }
-    let deployment = &deployed.deployment;
-    let until = Instant::now() + REST;
-    if get(client, endpoint, "/health", &headers)
-        .await
-        .is_some_and(|(status, _)| status == StatusCode::SERVICE_UNAVAILABLE)
-    {
-        tracing::warn!(deployment = deployment.name, endpoint = endpoint.name, "a model server says it is dead");
-        return endpoint.breaker.rest(until);
+    let begun = Instant::now();
+    let (deployment, model) = (&deployed.deployment.name, &deployed.deployment.upstream_model);
+    let health = ask_health(client, endpoint, model, &headers).await;
+    endpoint.saw_health(health, Instant::now());
+    match health {
+        Health::Alive | Health::Silent => return,
+        Health::Dead => tracing::warn!(deployment, endpoint = endpoint.name, "a model server says it is dead"),
+        Health::LacksModel => {
+            tracing::error!(deployment, endpoint = endpoint.name, model, "a model server lacks the model");
+        }
     }
-    let listed = get(client, endpoint, "/v1/models", &headers).await.filter(|(status, _)| status.is_success());
-    if listed.is_some_and(|(_, body)| !lists(&body, &deployment.upstream_model)) {
-        let model = &deployment.upstream_model;
-        tracing::error!(
-            deployment = deployment.name,
-            endpoint = endpoint.name,
-            model,
-            "a model server lacks the model"
-        );
-        endpoint.breaker.rest(until);
+    endpoint.breaker.rest(begun + REST);
+}
+
+/// Whether the server lives and lists `model`. One page that is missing says nothing.
+async fn ask_health(client: &UpstreamClient, endpoint: &Endpoint, model: &str, headers: &HeaderMap) -> Health {
+    let health = get(client, endpoint, "/health", headers).await.map(|(status, _)| status);
+    if health == Some(StatusCode::SERVICE_UNAVAILABLE) {
+        return Health::Dead;
+    }
+    let listed = get(client, endpoint, "/v1/models", headers).await;
+    match &listed {
+        Some((status, body)) if status.is_success() && !lists(body, model) => Health::LacksModel,
+        None if health.is_none() => Health::Silent,
+        _ => Health::Alive,
     }
 }
 

@@ -3,7 +3,9 @@
 use crate::usage::{Column, NameMap, Tolerance};
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
+use domain::{judge_name, judge_note};
 use std::{path::PathBuf, time::Duration};
+use store::MAX_KEY_OVERLAP;
 
 /// Tandem: one OpenAI-compatible API over your own and managed models, with batches on the same GPUs.
 #[derive(Debug, Parser)]
@@ -69,9 +71,10 @@ pub(crate) enum KeysAction {
     /// Make a key; its secret is shown once.
     Create {
         /// What the key is for.
+        #[arg(value_parser = name)]
         name: String,
         /// The tenant it acts for; made when it does not exist.
-        #[arg(long, default_value = "default")]
+        #[arg(long, default_value = "default", value_parser = name)]
         tenant: String,
         /// Let it do everything, the admin API included.
         #[arg(long, conflicts_with = "scopes")]
@@ -80,13 +83,13 @@ pub(crate) enum KeysAction {
         #[arg(long, value_delimiter = ',', value_name = "SCOPE,...")]
         scopes: Vec<String>,
         /// The models that it may ask; every model when nothing is said.
-        #[arg(long, value_delimiter = ',', value_name = "MODEL,...")]
+        #[arg(long, value_delimiter = ',', value_parser = name, value_name = "MODEL,...")]
         models: Vec<String>,
         /// How long it works, as 30d; without end when nothing is said.
-        #[arg(long, value_parser = humantime::parse_duration, value_name = "SPAN")]
+        #[arg(long, value_parser = expiry, value_name = "SPAN")]
         expires: Option<Duration>,
         /// What its operators want to remember.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", value_parser = note)]
         note: String,
     },
     /// List the keys, newest first, without their secrets.
@@ -99,8 +102,8 @@ pub(crate) enum KeysAction {
     Rotate {
         /// The key's id, as `list` shows it.
         id: String,
-        /// How long the secret before works too, as 24h.
-        #[arg(long, value_parser = humantime::parse_duration, default_value = "24h", value_name = "SPAN")]
+        /// How long the secret before works too, as 24h; at most 30d.
+        #[arg(long, value_parser = overlap, default_value = "24h", value_name = "SPAN")]
         overlap: Duration,
     },
     /// Refuse a key and all its secrets from now on.
@@ -264,4 +267,22 @@ pub(crate) struct BenchArgs {
     /// Interleaved rounds; the median of the rounds is printed.
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: usize,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    judge_name(text).map(|()| text.to_owned())
+}
+
+fn note(text: &str) -> Result<String, String> {
+    judge_note(text).map(|()| text.to_owned())
+}
+
+fn expiry(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 12h or 30d"))?;
+    if span.is_zero() { Err("the key would never work; write a span as 12h or 30d".to_owned()) } else { Ok(span) }
+}
+
+fn overlap(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 24h"))?;
+    if span > MAX_KEY_OVERLAP { Err("it is at most 30d".to_owned()) } else { Ok(span) }
 }

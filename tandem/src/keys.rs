@@ -6,9 +6,9 @@ use crate::{
 };
 use anyhow::{Context, anyhow, ensure};
 use chrono::{DateTime, SecondsFormat, Utc};
-use domain::{KeyId, ModelAccess, Scopes};
+use domain::{KeyId, Kind, ModelAccess, Scopes, TenantId};
 use std::time::Duration;
-use store::{ApiKey, NewKey, Store};
+use store::{ApiKey, Author, NewKey, Store};
 
 const PAGE: i64 = 1_000;
 const SHOWN_ONCE: &str = "This secret is not stored and can't be shown again.";
@@ -17,6 +17,7 @@ pub(crate) async fn run(settings: &Settings, args: KeysArgs) -> anyhow::Result<(
     let store = settings.data.open().await?;
     store.migrate().await?;
     let environment = &settings.gateway.identity.environment;
+    let author = Author::cli();
     match args.action {
         KeysAction::Create { name, tenant, admin, scopes, models, expires, note } => {
             let scopes = to_scopes(admin, &scopes)?;
@@ -24,23 +25,38 @@ pub(crate) async fn run(settings: &Settings, args: KeysArgs) -> anyhow::Result<(
             let models =
                 if models.is_empty() { ModelAccess::All } else { ModelAccess::Only(models.into_iter().collect()) };
             let new = NewKey { name, environment: environment.clone(), scopes, models, note, expires_at_ms };
-            let tenant = store.ensure_tenant(&tenant).await?;
-            let (key, secret) = store.create_key(&tenant.id, &new).await?;
+            let tenant = tenant_of(&store, &author, &tenant).await?;
+            let (key, secret) = store.create_key_by(&author, &tenant, &new).await?;
             println!("{}\n{secret}\n{SHOWN_ONCE}", key.id);
         }
         KeysAction::List { tenant } => list(&store, tenant.as_deref()).await?,
         KeysAction::Rotate { id, overlap } => {
-            let rotated = store.rotate_key(&KeyId::from_string(&id), environment, overlap).await?;
+            let how = (environment.as_str(), overlap);
+            let rotated = store.rotate_key_by(&author, &KeyId::from_string(&id), how, |_| Ok(())).await?;
             let (key, secret) = rotated.ok_or_else(|| no_such_key(&id))?;
             let until = key.old_until_ms.map_or_else(String::new, to_time);
             println!("{id}\n{secret}\n{SHOWN_ONCE} The one before works until {until}.");
         }
         KeysAction::Revoke { id } => {
-            ensure!(store.revoke_key(&KeyId::from_string(&id)).await?, no_such_key(&id));
+            ensure!(store.revoke_key_by(&author, &KeyId::from_string(&id)).await?, no_such_key(&id));
             println!("{id} is revoked.");
         }
     }
     Ok(())
+}
+
+/// The tenant of that name, made when there is none.
+async fn tenant_of(store: &Store, author: &Author, name: &str) -> anyhow::Result<TenantId> {
+    if let Some(tenant) = store.active_tenants().await?.into_iter().find(|tenant| tenant.name == name) {
+        return Ok(tenant.id);
+    }
+    match store.add_tenant(author, name, "").await {
+        Ok(tenant) => Ok(tenant.id),
+        Err(error) if error.kind() == Kind::Conflict => {
+            Err(anyhow!("the tenant `{name}` is disabled, so its keys would not work; enable it first"))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn list(store: &Store, tenant: Option<&str>) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@ use gateway::Gateway;
 use orchestrator::ModelBackend;
 use queue::{Doorbell, Embedded, UsageEvents};
 use std::sync::Arc;
-use store::{Blobs, NewKey, Store};
+use store::{Author, Blobs, NewKey, Store};
 use tokio::net::TcpListener;
 use worker::Worker;
 
@@ -73,6 +73,6 @@ async fn first_key(store: &Store, environment: &str) -> anyhow::Result<Option<St
     }
     let tenant = store.ensure_tenant("default").await?;
     let new = NewKey { environment: environment.to_owned(), ..NewKey::named("first admin key", Scopes::ADMIN) };
-    let (_, secret) = store.create_key(&tenant.id, &new).await?;
+    let (_, secret) = store.create_key_by(&Author::cli(), &tenant.id, &new).await?;
     Ok(Some(secret))
 }

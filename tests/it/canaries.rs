@@ -15,6 +15,11 @@ async fn post(site: &Site, process: &Process, path: &str, credential: &str, body
     format!("{:?}\n{}", response.headers().clone(), response.text().await.expect("a body"))
 }
 
+async fn get(site: &Site, process: &Process, path: &str, credential: &str) -> String {
+    let request = site.client().get(format!("{}{path}", process.url)).bearer_auth(credential);
+    request.send().await.expect("an answer").text().await.expect("a body")
+}
+
 fn chat(model: &str, more: Value) -> String {
     let mut body = json!({"model": model, "max_tokens": 4, "messages": [{"role": "user", "content": PROMPT}]});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -62,6 +67,8 @@ async fn nothing_that_is_told_or_kept_holds_a_secret_or_a_prompt() {
     let made = post(&site, &process, "/admin/v1/keys", &admin, json!({"name": "made here"}).to_string()).await;
     let secret = made.split("\"secret\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect(&made).to_owned();
     told.push(site.metrics(&process).await);
+    told.push(get(&site, &process, "/admin/v1/deployments", &admin).await);
+    assert!(told.last().is_some_and(|text| text.contains("\"object\":\"deployment\"")), "{told:?}");
     assert_eq!(process.terminate().await, Some(0), "{}", site.log());
 
     told.push(site.log());

@@ -30,6 +30,7 @@ def start(folder, catalog=None, **variables):
         "PROVIDER_KEY": "provider-key",
         "TANDEM__HTTP__BIND": f"127.0.0.1:{port}",
         "TANDEM__ADMIN__BIND": "127.0.0.1:0",
+        "TANDEM__SIMULATOR__BIND": "127.0.0.1:0",
     } | variables
     process = subprocess.Popen(
         [BINARY, "up"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=open(folder / "log", "w")

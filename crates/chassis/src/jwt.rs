@@ -10,7 +10,8 @@ mod keys;
 mod tests;
 
 pub use address::IssuerUrl;
-pub use claims::{Claims, claimed_issuer, is_token};
+pub use claims::{claimed_issuer, is_token};
+pub use domain::claims::Claims;
 
 use crate::drain::Drain;
 use domain::{Error, Kind, Result};

@@ -3,10 +3,12 @@
 
 mod batch;
 mod bitmap;
+pub mod claims;
 mod context;
 mod error;
 mod id;
 mod identity;
+mod label;
 mod ledger;
 mod limit;
 mod money;
@@ -19,6 +21,7 @@ pub use context::{Class, RequestContext, Wishes};
 pub use error::{Error, Kind, Result};
 pub use id::{AuditId, BatchId, FileId, KeyId, LimitId, ReplicaId, RequestId, ShardId, TenantId, UsageId, WorkerId};
 pub use identity::{Caller, ModelAccess, Scope, Scopes};
+pub use label::{MAX_NAME_CHARS, MAX_NOTE_CHARS, judge_name, judge_note};
 pub use ledger::{RequestOutcome, UsageRecord};
 pub use limit::{Limit, LimitKind, SubjectKind};
 pub use money::Money;

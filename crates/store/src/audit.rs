@@ -3,7 +3,6 @@
 
 use crate::{
     Store,
-    files::page,
     row::{Columns, db},
 };
 use domain::{AuditId, Error, RequestId, Result, TenantId};
@@ -73,6 +72,12 @@ pub struct AuditQuery {
 }
 
 impl Author {
+    /// Whoever works at the command line, beside the API.
+    #[must_use]
+    pub fn cli() -> Self {
+        Self { actor: "cli".to_owned(), request_id: None }
+    }
+
     /// An entry of this author, without before and after.
     #[must_use]
     pub fn did(&self, action: &'static str, target: &str, tenant: Option<&TenantId>) -> AuditEntry {
@@ -116,21 +121,12 @@ impl Store {
         after: Option<&AuditId>,
         limit: i64,
     ) -> Result<(Vec<AuditRow>, bool)> {
-        let rows = self
-            .sql(
-                "SELECT * FROM audit_records WHERE (CAST($1 AS TEXT) IS NULL OR tenant_id = $1) \
-                 AND (CAST($2 AS TEXT) IS NULL OR target = $2) AND (CAST($3 AS TEXT) IS NULL OR actor = $3) \
-                 AND (CAST($4 AS TEXT) IS NULL OR id < $4) ORDER BY id DESC LIMIT $5",
-            )
-            .bind(query.tenant.as_ref().map(TenantId::as_str))
-            .bind(query.target.as_deref())
-            .bind(query.actor.as_deref())
-            .bind(after.map(AuditId::as_str))
-            .bind(limit + 1)
-            .fetch_all(self.reader())
-            .await
-            .map_err(db)?;
-        page(&rows, limit, audit_row)
+        let filters = [
+            ("tenant_id", query.tenant.as_ref().map(TenantId::as_str)),
+            ("target", query.target.as_deref()),
+            ("actor", query.actor.as_deref()),
+        ];
+        self.newest("SELECT * FROM audit_records", &filters, (after.map(AuditId::as_str), limit), audit_row).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Store,
-    files::page,
+    paging::page,
     row::{Columns, db},
 };
 use domain::{BatchId, BatchStatus, Endpoint, Error, FileId, Kind, LineCounts, Result, TenantId, Usage};
@@ -173,20 +173,9 @@ impl Store {
         after: Option<&BatchId>,
         limit: i64,
     ) -> Result<(Vec<BatchRow>, bool)> {
-        let rows = self
-            .sql(
-                "SELECT *, now_ms() AS read_at_ms FROM batches WHERE (CAST($1 AS TEXT) IS NULL OR tenant_id = $1) \
-                 AND (CAST($2 AS TEXT) IS NULL OR status = $2) AND (CAST($3 AS TEXT) IS NULL OR id < $3) \
-                 ORDER BY id DESC LIMIT $4",
-            )
-            .bind(tenant.map(TenantId::as_str))
-            .bind(status.map(BatchStatus::as_str))
-            .bind(after.map(BatchId::as_str))
-            .bind(limit + 1)
-            .fetch_all(self.reader())
-            .await
-            .map_err(db)?;
-        page(&rows, limit, batch_row)
+        let filters = [("tenant_id", tenant.map(TenantId::as_str)), ("status", status.map(BatchStatus::as_str))];
+        let select = "SELECT *, now_ms() AS read_at_ms FROM batches";
+        self.newest(select, &filters, (after.map(BatchId::as_str), limit), batch_row).await
     }
 
     /// Asks for the end of a batch. Takes any batch lease away, so that whoever held it can't finish it otherwise.

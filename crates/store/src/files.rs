@@ -3,10 +3,11 @@
 
 use crate::{
     Store,
+    paging::page,
     row::{Columns, db},
     store::Sql,
 };
-use domain::{Error, FileId, Result, TenantId};
+use domain::{FileId, Result, TenantId};
 use sqlx::any::AnyRow;
 
 /// A file to be recorded; its blob exists already.
@@ -169,37 +170,6 @@ impl Store {
         let statement = self.sql("UPDATE files SET purged_at_ms = now_ms() WHERE id = $1 AND purged_at_ms IS NULL");
         self.changed(statement.bind(file.as_str())).await
     }
-
-    /// Where a page begins: the (created, id) of `after`, or the far end of the list.
-    pub(crate) async fn page_start(
-        &self,
-        table: &str,
-        tenant: &TenantId,
-        after: Option<&str>,
-        desc: bool,
-    ) -> Result<(i64, String)> {
-        let Some(after) = after else {
-            return Ok((if desc { i64::MAX } else { -1 }, String::new()));
-        };
-        let row = self
-            .sql(&format!("SELECT created_at_ms FROM {table} WHERE id = $1 AND tenant_id = $2"))
-            .bind(after)
-            .bind(tenant.as_str())
-            .fetch_optional(self.reader())
-            .await
-            .map_err(db)?
-            .ok_or_else(|| {
-                Error::invalid(format!("`after` names nothing in this list: {after}")).with_param("after")
-            })?;
-        Ok((Columns(&row).int("created_at_ms")?, after.to_owned()))
-    }
-}
-
-/// Cuts the one row too many that says whether there is a next page.
-pub(crate) fn page<T>(rows: &[AnyRow], limit: i64, read: impl Fn(&AnyRow) -> Result<T>) -> Result<(Vec<T>, bool)> {
-    let limit = usize::try_from(limit).unwrap_or(0);
-    let items = rows.iter().take(limit).map(read).collect::<Result<_>>()?;
-    Ok((items, rows.len() > limit))
 }
 
 pub(crate) fn file_row(row: &AnyRow) -> Result<FileRow> {

@@ -8,7 +8,6 @@ pub use snapshot::KeyRecord;
 
 use crate::{
     Store,
-    files::page,
     row::{Columns, db},
     store::Sql,
 };
@@ -16,6 +15,9 @@ use domain::{Error, KeyId, ModelAccess, Result, Scopes, TenantId};
 use secret::Secret;
 use sqlx::any::AnyRow;
 use std::time::Duration;
+
+/// The longest time for which a secret works beside the one that follows it.
+pub const MAX_KEY_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 
 /// A customer of the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,18 +149,8 @@ impl Store {
         after: Option<&KeyId>,
         limit: i64,
     ) -> Result<(Vec<ApiKey>, bool)> {
-        let rows = self
-            .sql(
-                "SELECT * FROM keys WHERE (CAST($1 AS TEXT) IS NULL OR tenant_id = $1) \
-                 AND (CAST($2 AS TEXT) IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
-            )
-            .bind(tenant.map(TenantId::as_str))
-            .bind(after.map(KeyId::as_str))
-            .bind(limit + 1)
-            .fetch_all(self.reader())
-            .await
-            .map_err(db)?;
-        page(&rows, limit, api_key)
+        let filters = [("tenant_id", tenant.map(TenantId::as_str))];
+        self.newest("SELECT * FROM keys", &filters, (after.map(KeyId::as_str), limit), api_key).await
     }
 
     /// The key of that id, revoked or not.

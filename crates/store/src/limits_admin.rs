@@ -2,7 +2,6 @@
 
 use crate::{
     AuditEntry, Author, Store,
-    files::page,
     row::{Columns, db},
 };
 use domain::{Error, Kind, Limit, LimitId, LimitKind, Result, SubjectKind, TenantId};
@@ -32,18 +31,8 @@ impl Store {
         after: Option<&LimitId>,
         limit: i64,
     ) -> Result<(Vec<LimitRow>, bool)> {
-        let rows = self
-            .sql(
-                "SELECT * FROM limits WHERE (CAST($1 AS TEXT) IS NULL OR tenant_id = $1) \
-                 AND (CAST($2 AS TEXT) IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
-            )
-            .bind(tenant.map(TenantId::as_str))
-            .bind(after.map(LimitId::as_str))
-            .bind(limit + 1)
-            .fetch_all(self.reader())
-            .await
-            .map_err(db)?;
-        page(&rows, limit, limit_row)
+        let filters = [("tenant_id", tenant.map(TenantId::as_str))];
+        self.newest("SELECT * FROM limits", &filters, (after.map(LimitId::as_str), limit), limit_row).await
     }
 
     /// The limit of that id.

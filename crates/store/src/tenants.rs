@@ -2,7 +2,6 @@
 
 use crate::{
     AuditEntry, Author, Store,
-    files::page,
     row::{Columns, db},
 };
 use domain::{Error, Kind, Result, TenantId};
@@ -47,14 +46,8 @@ pub struct TenantPatch {
 impl Store {
     /// A page of tenants, newest first, and whether there are more.
     pub async fn list_tenants(&self, after: Option<&TenantId>, limit: i64) -> Result<(Vec<TenantRow>, bool)> {
-        let rows = self
-            .sql("SELECT * FROM tenants WHERE (CAST($1 AS TEXT) IS NULL OR id < $1) ORDER BY id DESC LIMIT $2")
-            .bind(after.map(TenantId::as_str))
-            .bind(limit + 1)
-            .fetch_all(self.reader())
-            .await
-            .map_err(db)?;
-        page(&rows, limit, tenant_row)
+        let page = (after.map(TenantId::as_str), limit);
+        self.newest("SELECT * FROM tenants", &[], page, tenant_row).await
     }
 
     /// The tenant of that id.

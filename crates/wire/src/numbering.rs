@@ -25,7 +25,9 @@ impl Numbering {
     /// The parts of `frame`, which holds whole events. Numbers that the sender gave become empty comments.
     pub fn take(&mut self, frame: &Bytes) -> Vec<Part> {
         let is_first = !std::mem::replace(&mut self.started, true);
-        let text = frame.strip_prefix(BOM).filter(|_| is_first).unwrap_or(frame);
+        // A second mark is part of the first line. It stays behind the first one, or it would be taken for that.
+        let unmarked = frame.strip_prefix(BOM).filter(|rest| is_first && !rest.starts_with(BOM));
+        let text = unmarked.unwrap_or(frame);
         blocks(text).map(|block| self.part(frame.slice_ref(block))).collect()
     }
 
@@ -148,6 +150,16 @@ mod tests {
     }
 
     #[test]
+    fn a_second_mark_stays_what_it_is() {
+        let frame = "\u{feff}\u{feff}data: a\n\ndata: b\n\n";
+
+        let parts = number(&[frame]);
+
+        assert_eq!(events(text(&parts).as_bytes()), events(frame.as_bytes()));
+        assert_eq!(parts.len(), 2);
+    }
+
+    #[test]
     fn a_numbered_stream_falls_into_the_same_parts() {
         let numbered = number(&["data: a\n\n: ping\n\ndata: b\n\n", ": end\n\n"]);
 
@@ -156,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_numbered_stream_has_the_same_events(lines in "((data|event|: x|id)(: a)?(\r|\n|\r\n)|\n){0,30}") {
+        fn a_numbered_stream_has_the_same_events(lines in "\u{feff}{0,2}((data|event|: x|id)(: a)?(\r|\n|\r\n)|\n){0,30}") {
             let frame = Bytes::from(format!("{lines}\n\n"));
 
             let numbered = Numbering::default().take(&frame);

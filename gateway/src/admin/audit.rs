@@ -42,8 +42,8 @@ pub(super) struct AuditRecord {
 pub(super) struct ChangesQuery {
     /// Give what comes after the item of this id: the `last_id` of the page before.
     after: Option<String>,
-    /// At most this many, 1 to 100; 20 where it is not said.
-    #[param(value_type = Option<i64>)]
+    /// At most this many; 20 where it is not said.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 100)]
     limit: Option<String>,
     /// Of what belongs to this tenant only.
     tenant_id: Option<String>,

@@ -1,7 +1,7 @@
 //! `/admin/v1/batches`: the batches of all tenants.
 
 use super::bounds::{self, invalid};
-use crate::{app::App, convert, extract::ApiQuery};
+use crate::{app::App, convert, extract::ApiQuery, openapi::words::BatchStatusWord};
 use axum::{Json, extract::State};
 use chassis::http::ApiError;
 use domain::{BatchId, BatchStatus, Result, TenantId};
@@ -25,12 +25,13 @@ pub(super) struct TenantBatch {
 pub(super) struct BatchesQuery {
     /// Give what comes after the item of this id: the `last_id` of the page before.
     after: Option<String>,
-    /// At most this many, 1 to 100; 20 where it is not said.
-    #[param(value_type = Option<i64>)]
+    /// At most this many; 20 where it is not said.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 100)]
     limit: Option<String>,
     /// Of this tenant only.
     tenant_id: Option<String>,
     /// In this state only.
+    #[param(value_type = Option<BatchStatusWord>, inline)]
     status: Option<String>,
 }
 

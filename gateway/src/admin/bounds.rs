@@ -1,15 +1,10 @@
 //! What bodies and query strings of the admin API may hold.
 
 use crate::paging;
-use domain::{Error, Result};
+use domain::{Error, Result, judge_name, judge_note};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use wire::batch::List;
-
-/// The longest name of anything.
-pub(super) const NAME_CHARS: usize = 256;
-/// The longest note.
-pub(super) const NOTE_CHARS: usize = 4_096;
 
 /// A page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -18,8 +13,8 @@ pub(super) const NOTE_CHARS: usize = 4_096;
 pub(super) struct ListQuery {
     /// Give what comes after the item of this id: the `last_id` of the page before.
     after: Option<String>,
-    /// At most this many, 1 to 100; 20 where it is not said.
-    #[param(value_type = Option<i64>)]
+    /// At most this many; 20 where it is not said.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 100)]
     limit: Option<String>,
 }
 
@@ -51,24 +46,13 @@ pub(super) fn page<R, T>(
 
 /// A name: something to read on one line.
 pub(super) fn name(param: &str, text: String) -> Result<String> {
-    if text.trim().is_empty() {
-        return Err(invalid(param, format!("`{param}` must not be empty.")));
-    }
-    bounded(param, text, NAME_CHARS)
+    judge_name(&text).map_err(|wrong| invalid(param, format!("`{param}` {wrong}.")))?;
+    Ok(text)
 }
 
 /// A note: it may be empty.
 pub(super) fn note(text: String) -> Result<String> {
-    bounded("note", text, NOTE_CHARS)
-}
-
-fn bounded(param: &str, text: String, most: usize) -> Result<String> {
-    if text.chars().count() > most {
-        return Err(invalid(param, format!("`{param}` is longer than {most} characters.")));
-    }
-    if text.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(invalid(param, format!("`{param}` has control characters in it.")));
-    }
+    judge_note(&text).map_err(|wrong| invalid("note", format!("`note` {wrong}.")))?;
     Ok(text)
 }
 
@@ -110,11 +94,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_bounded_and_have_no_control_characters() {
-        assert!(name("name", "é".repeat(NAME_CHARS)).is_ok());
-        for bad in ["", "  ", "a\0b", "a\u{1b}[31m", &"é".repeat(NAME_CHARS + 1)] {
-            assert_eq!(name("name", bad.to_owned()).unwrap_err().param(), Some("name"), "{bad:?}");
-        }
+    fn a_refusal_names_the_parameter() {
+        let refused = name("models", "a\nb".to_owned()).unwrap_err();
+
+        assert_eq!((refused.param(), refused.message()), (Some("models"), "`models` has more than one line."));
         assert_eq!(note("two\nlines".to_owned()).unwrap(), "two\nlines");
     }
 }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     app::{App, Gateway},
     extract::{ApiJson, ApiPath, ApiQuery},
+    openapi::words::ScopeWord,
 };
 use axum::{Json, extract::State};
 use chassis::http::ApiError;
@@ -14,13 +15,12 @@ use domain::{KeyId, ModelAccess, Result, Scope, Scopes, TenantId};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, time::Duration};
-use store::{ApiKey, KeyPatch, NewKey};
+use store::{ApiKey, KeyPatch, MAX_KEY_OVERLAP, NewKey};
 use utoipa::{IntoParams, ToSchema};
 use wire::batch::List;
 
 /// More models than anybody lists one by one.
 const MAX_MODELS: usize = 1_000;
-const MAX_OVERLAP_SECS: u64 = 30 * 86_400;
 const MAX_ENVIRONMENT_CHARS: usize = 16;
 
 /// A key, without its secret.
@@ -36,6 +36,7 @@ pub(super) struct KeyObject {
     /// What a person called it.
     name: String,
     /// What it may do.
+    #[schema(value_type = Vec<ScopeWord>)]
     scopes: Vec<&'static str>,
     /// Which models it may ask; null = every one.
     models: Option<BTreeSet<String>>,
@@ -68,16 +69,21 @@ pub(super) struct NewKeyObject {
 pub(super) struct CreateKey {
     /// Whose it is; the caller's tenant where it is not said.
     tenant_id: Option<String>,
-    /// At most 256 characters.
+    /// Not only spaces.
+    #[schema(min_length = 1, max_length = 256)]
     name: String,
-    /// `inference`, `files`, `batches`, `usage`, `admin`; all but the last where it is not said. None that the caller lacks.
+    /// All but `admin` where it is not said. None that the caller lacks.
+    #[schema(value_type = Option<Vec<ScopeWord>>)]
     scopes: Option<Vec<String>>,
     /// Which models it may ask; every one where it is not said. None that the caller may not ask.
+    #[schema(max_items = 1_000)]
     models: Option<BTreeSet<String>>,
-    /// At most 4,096 characters.
+    /// What its operators want to remember.
     #[serde(default)]
+    #[schema(max_length = 4_096)]
     note: String,
-    /// A word in the secret that tells where it is used: up to 16 small letters and digits; `live` where it is not said.
+    /// A word in the secret that tells where it is used; `live` where it is not said.
+    #[schema(pattern = "^[a-z0-9]{1,16}$")]
     environment: Option<String>,
     /// Unix seconds; it works until then.
     expires_at: Option<i64>,
@@ -89,8 +95,8 @@ pub(super) struct CreateKey {
 pub(super) struct KeysQuery {
     /// Give what comes after the item of this id: the `last_id` of the page before.
     after: Option<String>,
-    /// At most this many, 1 to 100; 20 where it is not said.
-    #[param(value_type = Option<i64>)]
+    /// At most this many; 20 where it is not said.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 100)]
     limit: Option<String>,
     /// Of this tenant only.
     tenant_id: Option<String>,
@@ -144,13 +150,17 @@ pub(super) async fn revoke(State(app): State<App>, by: By, ApiPath(id): ApiPath)
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PatchKey {
-    /// At most 256 characters.
+    /// Not only spaces.
+    #[schema(min_length = 1, max_length = 256)]
     name: Option<String>,
-    /// At most 4,096 characters.
+    /// What its operators want to remember.
+    #[schema(max_length = 4_096)]
     note: Option<String>,
     /// None that the caller lacks.
+    #[schema(value_type = Option<Vec<ScopeWord>>)]
     scopes: Option<Vec<String>>,
     /// None that the caller may not ask.
+    #[schema(max_items = 1_000)]
     models: Option<BTreeSet<String>>,
     /// Unix seconds; it works until then.
     expires_at: Option<i64>,
@@ -161,8 +171,10 @@ pub(super) struct PatchKey {
 #[serde(deny_unknown_fields)]
 pub(super) struct RotateKey {
     /// For how long the secret before it still works, in seconds, at most 30 days; a day where it is not said.
+    #[schema(maximum = 2_592_000)]
     overlap_secs: Option<u64>,
     /// A word in the secret that tells where it is used; `live` where it is not said.
+    #[schema(pattern = "^[a-z0-9]{1,16}$")]
     environment: Option<String>,
 }
 
@@ -227,11 +239,12 @@ fn to_patch(body: PatchKey, now_ms: i64) -> Result<KeyPatch> {
 }
 
 fn to_overlap(secs: Option<u64>) -> Result<Duration> {
-    let secs = secs.unwrap_or(86_400);
-    if secs <= MAX_OVERLAP_SECS {
-        return Ok(Duration::from_secs(secs));
+    let overlap = Duration::from_secs(secs.unwrap_or(86_400));
+    if overlap <= MAX_KEY_OVERLAP {
+        return Ok(overlap);
     }
-    Err(invalid("overlap_secs", format!("`overlap_secs` is at most {MAX_OVERLAP_SECS}, which is 30 days.")))
+    let most = MAX_KEY_OVERLAP.as_secs();
+    Err(invalid("overlap_secs", format!("`overlap_secs` is at most {most}, which is 30 days.")))
 }
 
 fn to_environment(given: Option<String>) -> Result<String> {

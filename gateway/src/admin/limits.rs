@@ -7,6 +7,7 @@ use super::{
 use crate::{
     app::App,
     extract::{ApiJson, ApiPath, ApiQuery},
+    openapi::words::{LimitKindWord, SubjectKindWord},
 };
 use axum::{Json, extract::State};
 use chassis::http::ApiError;
@@ -28,13 +29,15 @@ pub(super) struct LimitObject {
     object: &'static str,
     /// Whose subject it binds.
     tenant_id: String,
-    /// `tenant`, `key` or `principal`.
+    /// Whom it binds.
+    #[schema(value_type = SubjectKindWord)]
     subject_kind: &'static str,
     /// The id of the tenant or key, or the name of the principal.
     subject: String,
     /// The model it counts; null = all together.
     model: Option<String>,
-    /// `requests_per_minute`, `tokens_per_minute`, `concurrent_requests`, `usd_per_day`, `usd_per_month` or `usd_total`.
+    /// What it counts.
+    #[schema(value_type = LimitKindWord)]
     kind: &'static str,
     /// A number of requests or tokens, or US dollars as a string of a decimal number.
     amount: Value,
@@ -48,13 +51,15 @@ pub(super) struct LimitObject {
 pub(super) struct CreateLimit {
     /// Whose subject it binds.
     tenant_id: String,
-    /// `tenant`, `key` or `principal`; `tenant` where it is not said.
+    /// Whom it binds; the tenant where it is not said.
+    #[schema(value_type = Option<SubjectKindWord>)]
     subject_kind: Option<String>,
     /// The id of the key, or the name of the principal as `issuer:subject`; the tenant where it is not said.
     subject: Option<String>,
     /// The model it counts; all together where it is not said.
     model: Option<String>,
-    /// `requests_per_minute`, `tokens_per_minute`, `concurrent_requests`, `usd_per_day`, `usd_per_month` or `usd_total`.
+    /// What it counts.
+    #[schema(value_type = LimitKindWord)]
     kind: String,
     /// A whole number of requests or tokens; US dollars as a number or a string, with at most nine decimals.
     #[schema(value_type = Value)]
@@ -76,8 +81,8 @@ pub(super) struct PatchLimit {
 pub(super) struct LimitsQuery {
     /// Give what comes after the item of this id: the `last_id` of the page before.
     after: Option<String>,
-    /// At most this many, 1 to 100; 20 where it is not said.
-    #[param(value_type = Option<i64>)]
+    /// At most this many; 20 where it is not said.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 100)]
     limit: Option<String>,
     /// Of this tenant only.
     tenant_id: Option<String>,

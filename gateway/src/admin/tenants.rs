@@ -40,10 +40,12 @@ pub(super) struct Tenant {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateTenant {
-    /// At most 256 characters; unique.
+    /// Unique, and not only spaces.
+    #[schema(min_length = 1, max_length = 256)]
     name: String,
-    /// At most 4,096 characters.
+    /// What its operators want to remember.
     #[serde(default)]
+    #[schema(max_length = 4_096)]
     note: String,
 }
 
@@ -51,9 +53,11 @@ pub(super) struct CreateTenant {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PatchTenant {
-    /// At most 256 characters; unique.
+    /// Unique, and not only spaces.
+    #[schema(min_length = 1, max_length = 256)]
     name: Option<String>,
-    /// At most 4,096 characters.
+    /// What its operators want to remember.
+    #[schema(max_length = 4_096)]
     note: Option<String>,
     /// Whether its keys are to be refused.
     disabled: Option<bool>,

@@ -1,7 +1,7 @@
 //! What an operator may say of keys and of the issuers whose tokens are taken.
 
-use super::rules::Rule;
 use chassis::jwt::{Algorithm, IssuerUrl};
+use domain::claims::Rule;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use std::collections::HashSet;
 

@@ -1,13 +1,13 @@
 //! Callers with a token of an issuer. A token that was checked is remembered by the SHA-256 of all of it, until it ends or the
 //! issuer's keys are read again; whether its tenant still works is asked each time.
 
-use super::{Digested, IdentitySettings, IssuerSettings, claims::grant, keys::Keys};
+use super::{Digested, IdentitySettings, IssuerSettings, keys::Keys};
 use chassis::{
     drain::Drain,
     jwt::{Trust, Verifier, claimed_issuer},
 };
 use chrono::Utc;
-use domain::{Caller, Error, Kind, Result};
+use domain::{Caller, Error, Kind, Result, claims::grant};
 use futures::future::join_all;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
@@ -85,7 +85,8 @@ impl Tokens {
         let issuer = self.issuers.iter().find(|issuer| named.as_deref() == Some(issuer.verifier.issuer()));
         let issuer = issuer.ok_or_else(unknown_issuer)?;
         let claims = issuer.verifier.verify(token).await?;
-        let granted = grant(&issuer.settings, &claims)?;
+        let IssuerSettings { name, principal, rules, .. } = &issuer.settings;
+        let granted = grant(name, principal, rules, &claims)?;
         let tenant = keys.tenant(granted.tenant).await?.ok_or_else(|| no_such_tenant(granted.tenant))?;
         let caller = Caller {
             tenant,

@@ -2,6 +2,7 @@
 //! documents of OpenAI and Anthropic to say.
 #![expect(dead_code, reason = "the functions only carry their descriptions")]
 
+use super::words::{EndpointWord, OrderWord};
 use crate::{
     models::{Model, Models},
     usage,
@@ -74,9 +75,11 @@ struct Upload {
 struct CreateBatch {
     /// A file of purpose `batch`.
     input_file_id: String,
-    /// What every line calls, as `/v1/chat/completions`.
+    /// What every line calls.
+    #[schema(value_type = EndpointWord)]
     endpoint: String,
     /// `1h` to `168h`, `1d` to `7d`.
+    #[schema(pattern = "^[1-9][0-9]{0,2}[hd]$")]
     completion_window: String,
     /// Up to 16 pairs.
     metadata: Option<BTreeMap<String, String>>,
@@ -88,7 +91,8 @@ struct CreateBatch {
 struct ExpiresAfter {
     /// Always `created_at`.
     anchor: String,
-    /// 3,600 to 2,592,000.
+    /// After the making.
+    #[schema(minimum = 3_600, maximum = 2_592_000)]
     seconds: i64,
 }
 
@@ -131,8 +135,8 @@ fn model() {}
 /// List files, newest first.
 #[utoipa::path(get, path = "/v1/files", tag = "Files", params(
     ("after" = Option<String>, Query, description = "Give what comes after the file of this id."),
-    ("limit" = Option<i64>, Query, description = "At most this many, 1 to 10,000."),
-    ("order" = Option<String>, Query, description = "`asc` or `desc`."),
+    ("limit" = Option<i64>, Query, minimum = 1, maximum = 10_000, description = "At most this many."),
+    ("order" = inline(Option<OrderWord>), Query, description = "By the time of making."),
     ("purpose" = Option<String>, Query, description = "Of this purpose only.")
 ), responses((status = 200, body = List<File>)))]
 fn files() {}
@@ -151,15 +155,17 @@ fn delete_file() {}
 
 /// Download a file, or a range of it.
 #[utoipa::path(get, path = "/v1/files/{id}/content", tag = "Files", responses(
-    (status = 200, body = String, content_type = "application/octet-stream"),
-    (status = 206, body = String, content_type = "application/octet-stream")
+    (status = 200, content((String = "application/jsonl"), (String = "application/octet-stream"))),
+    (status = 206, content((String = "application/jsonl"), (String = "application/octet-stream"))),
+    (status = 304),
+    (status = 416, body = ErrorBody)
 ))]
 fn content() {}
 
 /// List batches, newest first.
 #[utoipa::path(get, path = "/v1/batches", tag = "Batches", params(
     ("after" = Option<String>, Query, description = "Give what comes after the batch of this id."),
-    ("limit" = Option<i64>, Query, description = "At most this many, 1 to 100.")
+    ("limit" = Option<i64>, Query, minimum = 1, maximum = 100, description = "At most this many.")
 ), responses((status = 200, body = List<Batch>)))]
 fn batches() {}
 

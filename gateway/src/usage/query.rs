@@ -1,5 +1,6 @@
 //! What a report may be asked for.
 
+use crate::openapi::words::FormatWord;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
 use domain::{Error, KeyId, Result, TenantId};
 use http::{HeaderMap, header::ACCEPT};
@@ -28,7 +29,8 @@ pub(crate) struct UsageParams {
     /// `day`, `tenant`, `key`, `principal`, `model`, `deployment` or `class`: several apart by commas, or the parameter
     /// several times. Where it is not said, there is one row.
     group_by: Option<String>,
-    /// `json` or `csv`; where it is not said, what `Accept` prefers.
+    /// Where it is not said, what `Accept` prefers.
+    #[param(value_type = Option<FormatWord>, inline)]
     format: Option<String>,
 }
 
@@ -50,7 +52,8 @@ pub(crate) struct AnyUsageParams {
     /// `day`, `tenant`, `key`, `principal`, `model`, `deployment` or `class`: several apart by commas, or the parameter
     /// several times. Where it is not said, there is one row.
     group_by: Option<String>,
-    /// `json` or `csv`; where it is not said, what `Accept` prefers.
+    /// Where it is not said, what `Accept` prefers.
+    #[param(value_type = Option<FormatWord>, inline)]
     format: Option<String>,
 }
 

@@ -124,6 +124,27 @@ async fn a_new_key_works_until_it_is_revoked_and_its_secret_is_told_once() {
 }
 
 #[tokio::test]
+async fn deployments_are_told_by_page_by_model_and_only_of_models_that_the_caller_may_ask() {
+    let app = TestApp::start().await;
+    let admin = Admin::of(&app).await;
+    let models = ModelAccess::Only(["org/m".to_owned()].into());
+    let narrow = Admin::with(&app, NewKey { models, ..NewKey::named("narrow", Scopes::ADMIN) }).await;
+
+    let first = admin.get("/admin/v1/deployments?limit=2").await.ok();
+    let rest = admin.get(&format!("/admin/v1/deployments?after={}", first["last_id"].as_str().unwrap())).await.ok();
+    let of_model = admin.get("/admin/v1/deployments?model=org").await.ok();
+    let seen = narrow.get("/admin/v1/deployments").await.ok();
+
+    let ids = |page: &Value| page["data"].as_array().unwrap().iter().map(id).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!((ids(&first), &first["has_more"]), (vec!["m/vllm-a".to_owned(), "m/vllm-b".to_owned()], &json!(true)));
+    assert_eq!((ids(&rest), &rest["has_more"]), (vec!["org/m%2Fc".to_owned(), "org/m/c".to_owned()], &json!(false)));
+    assert_eq!((ids(&of_model), ids(&seen)), (vec!["org/m%2Fc".to_owned()], vec!["org/m/c".to_owned()]));
+    let endpoint = &first["data"][0]["endpoints"][0];
+    assert_eq!((&endpoint["address"], &endpoint["breaker"]), (&json!("h:8000"), &json!("closed")));
+    assert_eq!(admin.get("/admin/v1/deployments?limit=0").await.error()["param"], "limit");
+}
+
+#[tokio::test]
 async fn no_key_makes_a_wider_one() {
     let app = TestApp::start().await;
     let narrow = NewKey {

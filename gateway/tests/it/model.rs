@@ -5,7 +5,8 @@ use domain::{Error, RequestContext, Result, Usage};
 use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use orchestrator::{
-    Frame, ListPrice, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Served,
+    DeploymentInfo, EndpointInfo, Frame, ListPrice, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse,
+    Outcome, Served,
 };
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
@@ -64,6 +65,19 @@ impl ModelBackend for Script {
             alias_of: None,
         };
         Ok(vec![info("m"), info("org/m")])
+    }
+
+    async fn deployments(&self) -> Result<Vec<DeploymentInfo>> {
+        let endpoint = EndpointInfo { address: "h:8000".into(), breaker: "closed".into(), ..EndpointInfo::default() };
+        let info = |(model, name): (&str, &str)| DeploymentInfo {
+            model: model.into(),
+            name: name.into(),
+            endpoints: vec![endpoint.clone()],
+            ..DeploymentInfo::default()
+        };
+        // Not in the order of their ids, and two whose names would be one if they were only put together.
+        let deployments = [("org/m", "c"), ("m", "vllm-b"), ("m", "vllm-a"), ("org", "m/c")].map(info);
+        Ok(deployments.into())
     }
 }
 

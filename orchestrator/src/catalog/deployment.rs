@@ -59,6 +59,18 @@ pub enum Provider {
     Vertex(Vertex),
 }
 
+impl Provider {
+    /// Its name in the catalog.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Vertex(_) => "vertex",
+        }
+    }
+}
+
 /// A model on Vertex AI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vertex {
@@ -108,6 +120,22 @@ pub enum Api {
     Messages,
 }
 
+impl Api {
+    const ALL: [Self; 5] = [Self::Chat, Self::Completions, Self::Embeddings, Self::Responses, Self::Messages];
+
+    /// Its name in the catalog.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+        }
+    }
+}
+
 /// How addresses are found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Discovery {
@@ -126,6 +154,17 @@ pub enum Engine {
     Unknown,
     /// vLLM, with `/metrics`, `/health` and its extra parameters.
     Vllm,
+}
+
+impl Engine {
+    /// Its name in the catalog.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Vllm => "vllm",
+        }
+    }
 }
 
 /// What a million tokens cost; absent = not known, which is not free.
@@ -237,13 +276,6 @@ impl Default for Deployment {
 }
 
 const OPENAI_APIS: [Api; 3] = [Api::Chat, Api::Completions, Api::Embeddings];
-const APIS: [(&str, Api); 5] = [
-    ("chat", Api::Chat),
-    ("completions", Api::Completions),
-    ("embeddings", Api::Embeddings),
-    ("responses", Api::Responses),
-    ("messages", Api::Messages),
-];
 
 pub(super) fn read(at: &str, table: toml::Table, model: &str, mistakes: &mut Vec<String>) -> Deployment {
     let mut fields = Fields::new(at, table, mistakes);
@@ -255,8 +287,10 @@ pub(super) fn read(at: &str, table: toml::Table, model: &str, mistakes: &mut Vec
         discovery: fields
             .choice("discovery", &[("static", Discovery::Static), ("dns", Discovery::Dns)])
             .unwrap_or_default(),
-        engine: fields.choice("engine", &[("unknown", Engine::Unknown), ("vllm", Engine::Vllm)]).unwrap_or_default(),
-        apis: fields.choices("apis", &APIS).unwrap_or_else(|| apis_of(&provider)),
+        engine: fields
+            .choice("engine", &[Engine::Unknown, Engine::Vllm].map(|engine| (engine.as_str(), engine)))
+            .unwrap_or_default(),
+        apis: fields.choices("apis", &Api::ALL.map(|api| (api.as_str(), api))).unwrap_or_else(|| apis_of(&provider)),
         upstream_model: fields.text("upstream_model").unwrap_or_else(|| model.to_owned()),
         api_key: fields.api_key(),
         priority: fields.number("priority").unwrap_or(0),

@@ -22,6 +22,8 @@ use std::{
 use tokio::{io::AsyncReadExt, net::TcpListener, sync::Notify, task::JoinSet};
 
 const SSE: &str = "text/event-stream; charset=utf-8";
+/// What routing reads of vLLM's page.
+const METRICS: &str = "vllm:num_requests_running 3.0\nvllm:num_requests_waiting 1.0\nvllm:kv_cache_usage_perc 0.25\n";
 pub(crate) const STREAM: &str = include_str!("fixtures/stream.sse");
 pub(crate) const ROLE: &str =
     "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n";
@@ -79,6 +81,7 @@ impl Upstream {
         let address = listener.local_addr().unwrap();
         let seen = Arc::<Seen>::default();
         let routes = Router::new()
+            .route("/metrics", get(|| async { METRICS }))
             .route("/{scenario}/v1/models", get(models))
             .route("/{scenario}/v1/chat/completions", post(answer))
             .route("/{scenario}/v1/completions", post(answer))

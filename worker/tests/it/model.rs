@@ -5,7 +5,8 @@ use bytes::Bytes;
 use domain::{Error, Kind, RequestContext, Result, Usage};
 use http::{HeaderMap, StatusCode};
 use orchestrator::{
-    CREDENTIALS_REFUSED, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome, Served,
+    CREDENTIALS_REFUSED, DeploymentInfo, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome,
+    Served,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -87,6 +88,10 @@ impl ModelBackend for Model {
 
     async fn models(&self) -> Result<Vec<ModelInfo>> {
         Ok(vec![ModelInfo { id: MODEL.to_owned(), owned_by: "tests".to_owned(), ..ModelInfo::default() }])
+    }
+
+    async fn deployments(&self) -> Result<Vec<DeploymentInfo>> {
+        Ok(Vec::new())
     }
 }
 

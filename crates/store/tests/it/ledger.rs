@@ -174,7 +174,7 @@ async fn a_segment_brings_its_lines_into_the_ledger_and_onto_the_budget_once(db:
     let (batch, shards) = db.running(&[1]).await;
     let lease = db.claim(&shards[0], LEASE_MS).await;
     let tenant = lease.batch.tenant.clone();
-    let author = Author { actor: "cli".to_owned(), request_id: None };
+    let author = Author::cli();
     let (id, subject) = (LimitId::generate(), tenant.to_string());
     let (subject_kind, kind) = (SubjectKind::Tenant, LimitKind::UsdTotal);
     let limit = Limit { id, tenant: tenant.clone(), subject_kind, subject, model: None, kind, amount: 100 };

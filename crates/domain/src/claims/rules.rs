@@ -1,6 +1,6 @@
 //! The rules of an issuer: for whom its tokens act, and what they may do. The first rule whose conditions all hold decides.
 
-use domain::{ModelAccess, Scopes};
+use crate::{ModelAccess, Scopes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;

@@ -1,11 +1,7 @@
-//! From claims to rights, by the rules of the issuer. Pure: whether the token may be believed was judged before.
+//! From claims to rights: the first rule that fits decides.
 
-use super::{
-    IssuerSettings,
-    rules::{Condition, Rule, TenantOf, Test},
-};
-use chassis::jwt::Claims;
-use domain::{Error, Kind, ModelAccess, Result, Scopes};
+use super::{Claims, Condition, Rule, TenantOf, Test};
+use crate::{Error, Kind, ModelAccess, Result, Scopes};
 use serde_json::Value;
 
 const MAX_NAME_CHARS: usize = 256;
@@ -13,40 +9,44 @@ const EMAIL: &str = "email";
 
 /// What a token may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Grant<'a> {
+pub struct Grant<'a> {
     /// The name of the tenant that it acts for.
-    pub(super) tenant: &'a str,
+    pub tenant: &'a str,
     /// `issuer:name`.
-    pub(super) principal: String,
-    pub(super) scopes: Scopes,
-    pub(super) models: &'a ModelAccess,
+    pub principal: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Which models it may ask.
+    pub models: &'a ModelAccess,
 }
 
-/// What the issuer's first rule that fits grants.
+/// What the first of the rules that fits grants. `issuer` is the name that the issuer goes by here, and `principal` the
+/// claim that names who asks.
 ///
 /// # Errors
 /// `PermissionDenied` when no rule fits, or the claims that it needs are missing.
-pub(super) fn grant<'a>(issuer: &'a IssuerSettings, claims: &'a Claims) -> Result<Grant<'a>> {
-    let rule = issuer.rules.iter().find(|rule| rule.conditions.iter().all(|condition| holds(condition, claims)));
-    let rule = rule.ok_or_else(|| {
-        let text = format!("The claims of your token fit none of the rules for the issuer `{}`.", issuer.name);
-        Error::new(Kind::PermissionDenied, text).with_code("no_matching_rule")
-    })?;
-    if leans_on_email(issuer, rule) && claims.get("email_verified") != Some(&Value::Bool(true)) {
+pub fn grant<'a>(issuer: &str, principal: &str, rules: &'a [Rule], claims: &'a Claims) -> Result<Grant<'a>> {
+    let rule = rules.iter().find(|rule| rule.conditions.iter().all(|condition| holds(condition, claims)));
+    let rule = rule
+        .ok_or_else(|| denied(&format!("The claims of your token fit none of the rules for the issuer `{issuer}`.")))?;
+    if leans_on_email(principal, rule) && claims.get("email_verified") != Some(&Value::Bool(true)) {
         return Err(denied("Your token's `email` is not verified by its issuer (`email_verified`)."));
     }
     let tenant = match &rule.tenant {
         TenantOf::Named(name) => name,
         TenantOf::Claim(claim) => name(claims, claim)?,
     };
-    let principal = format!("{}:{}", issuer.name, name(claims, &issuer.principal)?);
+    let principal = format!("{issuer}:{}", name(claims, principal)?);
     Ok(Grant { tenant, principal, scopes: rule.scopes, models: &rule.models })
 }
 
 /// Whether an address that the issuer has not verified would say who asks.
-fn leans_on_email(issuer: &IssuerSettings, rule: &Rule) -> bool {
-    let is_email = |claim: &str| claim.trim_start_matches('/') == EMAIL;
-    is_email(&issuer.principal)
+fn leans_on_email(principal: &str, rule: &Rule) -> bool {
+    // Also where it is a list of addresses, and one of them is pointed at.
+    let is_email = |claim: &str| {
+        claim == EMAIL || claim.strip_prefix('/').is_some_and(|nested| nested.split('/').next() == Some(EMAIL))
+    };
+    is_email(principal)
         || rule.conditions.iter().any(|condition| is_email(&condition.claim))
         || matches!(&rule.tenant, TenantOf::Claim(claim) if is_email(claim))
 }
