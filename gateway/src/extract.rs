@@ -16,6 +16,8 @@ use http::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
+const FORM: &str = "multipart/form-data";
+
 /// A whole JSON body, not looked into yet.
 pub(crate) struct JsonBytes(pub(crate) Bytes);
 
@@ -77,8 +79,9 @@ impl FromRequest<App> for ApiForm {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let given = content_type(request.headers());
-        if !given.starts_with("multipart/form-data") {
-            return Err(unsupported(&given, "multipart/form-data").into());
+        let essence = given.get(..FORM.len()).unwrap_or_default();
+        if !essence.eq_ignore_ascii_case(FORM) {
+            return Err(unsupported(given, FORM).into());
         }
         let form = Multipart::from_request(request, app).await.map_err(|rejection| {
             Error::invalid("The multipart form can't be read: its content type names no boundary.")
@@ -91,13 +94,18 @@ impl FromRequest<App> for ApiForm {
 fn require_json(headers: &HeaderMap) -> Result<()> {
     let given = content_type(headers);
     let essence = given.split(';').next().unwrap_or_default().trim();
-    let is_json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
-    if is_json { Ok(()) } else { Err(unsupported(&given, "application/json")) }
+    let is_json = match essence.split_once('/') {
+        Some((kind, name)) if kind.eq_ignore_ascii_case("application") => {
+            let suffix = name.rsplit_once('+').map_or(name, |(_, suffix)| suffix);
+            suffix.eq_ignore_ascii_case("json")
+        }
+        _ => false,
+    };
+    if is_json { Ok(()) } else { Err(unsupported(given, "application/json")) }
 }
 
-fn content_type(headers: &HeaderMap) -> String {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    value.unwrap_or_default().trim().to_ascii_lowercase()
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
 }
 
 fn unsupported(given: &str, wanted: &str) -> Error {

@@ -21,7 +21,7 @@ use store::Store;
 use tokio::{
     sync::{
         Mutex,
-        mpsc::{self, OwnedPermit, Receiver, Sender},
+        mpsc::{self, OwnedPermit, Receiver, Sender, error::TrySendError},
     },
     time::timeout,
 };
@@ -68,8 +68,12 @@ impl Ledger {
     /// # Errors
     /// `Unavailable` when there is none for too long, or the process drains.
     pub(crate) async fn seat(&self) -> Result<Seat> {
+        let sender = match self.sender.clone().try_reserve_owned() {
+            Ok(seat) => return Ok(seat),
+            Err(TrySendError::Full(sender) | TrySendError::Closed(sender)) => sender,
+        };
         let wait = Duration::from_millis(self.settings.wait_ms);
-        match timeout(wait, self.sender.clone().reserve_owned()).await {
+        match timeout(wait, sender.reserve_owned()).await {
             Ok(Ok(seat)) => Ok(seat),
             Ok(Err(_closed)) => Err(Error::unavailable("This server is being replaced; send the request again.")),
             Err(_) => {

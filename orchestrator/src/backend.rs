@@ -56,9 +56,12 @@ impl ModelResponse {
     }
 }
 
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    value.trim_ascii_start().to_ascii_lowercase().starts_with(b"text/event-stream")
+    let essence = value.trim_ascii_start().get(..EVENT_STREAM.len());
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case(EVENT_STREAM))
 }
 
 /// Who answered, and what it took.

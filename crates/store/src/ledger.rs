@@ -23,8 +23,9 @@ const COLUMNS: &str = "id, at_ms, tenant_id, key_id, principal, batch_id, reques
     is_estimated, is_cached, cost_nanos, latency_ms, ttft_ms";
 
 const FROM_JSON_POSTGRES: &str = "SELECT id, at_ms, tenant_id, key_id, principal, batch_id, request_id, trace_id, class, \
-    dialect, model, deployment, status, outcome, input_tokens, output_tokens, cached_tokens, cache_write_tokens, \
-    reasoning_tokens, CAST(is_estimated AS INTEGER), CAST(is_cached AS INTEGER), cost_nanos, latency_ms, ttft_ms \
+    dialect, model, deployment, status, outcome, input_tokens, output_tokens, COALESCE(cached_tokens, 0), \
+    COALESCE(cache_write_tokens, 0), COALESCE(reasoning_tokens, 0), COALESCE(CAST(is_estimated AS INTEGER), 0), \
+    COALESCE(CAST(is_cached AS INTEGER), 0), cost_nanos, latency_ms, ttft_ms \
     FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS r(id TEXT, at_ms BIGINT, tenant_id TEXT, key_id TEXT, principal TEXT, \
     batch_id TEXT, request_id TEXT, trace_id TEXT, class TEXT, dialect TEXT, model TEXT, deployment TEXT, status BIGINT, \
     outcome TEXT, input_tokens BIGINT, output_tokens BIGINT, cached_tokens BIGINT, cache_write_tokens BIGINT, \
@@ -33,8 +34,9 @@ const FROM_JSON_POSTGRES: &str = "SELECT id, at_ms, tenant_id, key_id, principal
 const FROM_JSON_SQLITE: &str = "SELECT value ->> 'id', value ->> 'at_ms', value ->> 'tenant_id', value ->> 'key_id', \
     value ->> 'principal', value ->> 'batch_id', value ->> 'request_id', value ->> 'trace_id', value ->> 'class', \
     value ->> 'dialect', value ->> 'model', value ->> 'deployment', value ->> 'status', value ->> 'outcome', \
-    value ->> 'input_tokens', value ->> 'output_tokens', value ->> 'cached_tokens', value ->> 'cache_write_tokens', \
-    value ->> 'reasoning_tokens', value ->> 'is_estimated', value ->> 'is_cached', value ->> 'cost_nanos', \
+    value ->> 'input_tokens', value ->> 'output_tokens', COALESCE(value ->> 'cached_tokens', 0), \
+    COALESCE(value ->> 'cache_write_tokens', 0), COALESCE(value ->> 'reasoning_tokens', 0), \
+    COALESCE(value ->> 'is_estimated', 0), COALESCE(value ->> 'is_cached', 0), value ->> 'cost_nanos', \
     value ->> 'latency_ms', value ->> 'ttft_ms' FROM json_each($1) WHERE TRUE";
 
 impl Store {

@@ -39,32 +39,44 @@ pub struct LedgerRow {
     pub ttft_ms: Option<i64>,
 }
 
-/// A record on its way into its row. It borrows: many are written each second.
+/// A record on its way into its row. It borrows and leaves out what most records don't have: many are written each second.
 #[derive(Serialize)]
 pub(super) struct NewRow<'a> {
     id: &'a str,
     at_ms: i64,
     tenant_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     principal: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     batch_id: Option<&'a str>,
     request_id: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<Cow<'a, str>>,
     class: &'static str,
     dialect: &'static str,
     model: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     deployment: Option<Cow<'a, str>>,
     status: i64,
     outcome: &'static str,
     input_tokens: i64,
     output_tokens: i64,
+    #[serde(skip_serializing_if = "is_zero")]
     cached_tokens: i64,
+    #[serde(skip_serializing_if = "is_zero")]
     cache_write_tokens: i64,
+    #[serde(skip_serializing_if = "is_zero")]
     reasoning_tokens: i64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_estimated: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_cached: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cost_nanos: Option<i64>,
     latency_ms: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ttft_ms: Option<i64>,
 }
 
@@ -130,6 +142,11 @@ impl LedgerRow {
             ttft_ms: columns.opt_int("ttft_ms")?,
         })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &i64) -> bool {
+    *count == 0
 }
 
 /// Text that may be a caller's: bounded, and without the one character that PostgreSQL refuses. One record must not keep
