@@ -1,6 +1,6 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-sdk check bench bench-proxies bench-batch bench-start soak fuzz migrate clean
+.PHONY: help run test test-rust test-sdk check bench bench-gateway bench-proxies bench-batch bench-start soak fuzz migrate clean
 
 CARGO ?= cargo
 VENV := .venv
@@ -35,12 +35,14 @@ tests/oidc/node_modules/ready: tests/oidc/package-lock.json
 	scripts/npm.sh tests/oidc
 	touch $@
 
-bench: ## what the gateway adds to a request, against the simulator
+bench: bench-gateway bench-proxies ## what the gateway adds to a request, against the simulator and beside nginx
+
+bench-gateway: ## the same load through the gateway and directly to the simulator
 	$(CARGO) run --release --locked --bin tandem -- bench
 
-bench-proxies: ## CPU, latency and memory beside nginx, each alone on one core, with and without governing
-	$(CARGO) build --release --locked --bins
-	scripts/with-nginx.sh scripts/with-postgres.sh scripts/bench_proxies.py $${CARGO_TARGET_DIR:-target}/release
+bench-proxies: ## CPU, latency and memory beside nginx, each alone on one core, with and without governing (ROUNDS=3)
+	$(CARGO) build --release --locked --bin gateway --bin tandem --bin ungoverned --bin load
+	scripts/with-nginx.sh scripts/with-postgres.sh scripts/bench_proxies.py $${CARGO_TARGET_DIR:-target}/release $(ROUNDS)
 
 bench-batch: ## one batch of 50,000 lines and 1 GiB: time, peak memory, every line checked
 	$(CARGO) build --release --locked --bin tandem

@@ -2,6 +2,8 @@
 //! caller and a model server. One thread, one JSON object on the standard output.
 #![expect(clippy::print_stdout, reason = "its report")]
 
+mod serve;
+
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use clap::{Args, Parser, Subcommand};
@@ -18,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use std::{
     io::Read,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -28,10 +31,10 @@ use tokio::{
     net::TcpStream,
     sync::{
         Mutex, Semaphore,
-        mpsc::{UnboundedReceiver, unbounded_channel},
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     },
     task::JoinSet,
-    time::sleep,
+    time::{interval, sleep},
 };
 
 /// Chat completions, timed.
@@ -71,6 +74,18 @@ enum Load {
         #[arg(long)]
         spread_ms: u64,
     },
+    /// The other end: a model server that answers everything with a stream.
+    Serve {
+        /// Where to listen.
+        #[arg(long)]
+        bind: SocketAddr,
+        /// Tokens of each stream.
+        #[arg(long)]
+        tokens: usize,
+        /// Milliseconds between two of them; the first comes at once.
+        #[arg(long)]
+        gap_ms: u64,
+    },
     /// Streams that are left open after their first token, until the standard input ends.
     Idle {
         #[command(flatten)]
@@ -99,10 +114,16 @@ async fn main() -> anyhow::Result<()> {
             streams(target, count, tokens, rounds, Duration::from_millis(spread_ms)).await?
         }
         Load::Idle { target, count } => idle(target, count).await?,
+        Load::Serve { bind, tokens, gap_ms } => {
+            return serve::serve(bind, tokens, Duration::from_millis(gap_ms)).await;
+        }
     };
     println!("{report}");
     Ok(())
 }
+
+/// Who calls at a steady rate: more requests at once than this wait for their turn, and that counts.
+const CALLERS: usize = 256;
 
 /// One connection, kept alive.
 type Connection = SendRequest<Full<Bytes>>;
@@ -135,47 +156,47 @@ impl Target {
 }
 
 async fn paced(target: Target, rate: f64, seconds: f64) -> anyhow::Result<serde_json::Value> {
-    let idle = Arc::new(Mutex::new(Vec::<Connection>::new()));
-    let mut turns = turns(Duration::from_secs_f64(1.0 / rate), (rate * seconds) as u32);
-    let mut asked = JoinSet::new();
-    let mut times = Vec::new();
-    while let Some(due) = turns.recv().await {
-        let (target, idle) = (target.clone(), idle.clone());
-        asked.spawn(async move {
-            let known = idle.lock().await.pop();
-            let mut connection = match known {
-                Some(connection) => connection,
-                None => target.connect().await?,
-            };
-            target.ask(&mut connection, 1, false).await?.collect().await?;
-            let took = due.elapsed();
-            idle.lock().await.push(connection);
-            anyhow::Ok(took)
+    let (sender, due) = unbounded_channel::<Instant>();
+    let due = Arc::new(Mutex::new(due));
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (target, due) = (target.clone(), due.clone());
+        let mut connection = target.connect().await?;
+        callers.spawn(async move {
+            let mut times = Vec::new();
+            while let Some(at) = next(&due).await {
+                target.ask(&mut connection, 1, false).await?.collect().await?;
+                times.push(at.elapsed());
+            }
+            anyhow::Ok(times)
         });
-        while let Some(ended) = asked.try_join_next() {
-            times.push(ended??);
-        }
     }
-    while let Some(ended) = asked.join_next().await {
-        times.push(ended??);
+    pace(&sender, rate, seconds).await;
+    drop(sender);
+    let mut times = Vec::new();
+    while let Some(ended) = callers.join_next().await {
+        times.extend(ended??);
     }
     Ok(json!({"requests": times.len(), "latency": quantiles(times)}))
 }
 
-/// Moments, `gap` apart. From a thread: the runtime's own clock only knows milliseconds, which would send in bursts.
-fn turns(gap: Duration, count: u32) -> UnboundedReceiver<Instant> {
-    let (sender, receiver) = unbounded_channel();
-    std::thread::spawn(move || {
-        let begun = Instant::now();
-        for turn in 0..count {
-            let due = begun + gap * turn;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            if sender.send(due).is_err() {
-                return;
-            }
+async fn next(due: &Mutex<UnboundedReceiver<Instant>>) -> Option<Instant> {
+    due.lock().await.recv().await
+}
+
+/// Says when requests are due: those of a millisecond together, which is what the clock of the runtime can tell apart.
+async fn pace(sender: &UnboundedSender<Instant>, rate: f64, seconds: f64) {
+    let mut tick = interval(Duration::from_millis(1));
+    let (begun, mut sent) = (Instant::now(), 0.0);
+    while begun.elapsed().as_secs_f64() < seconds {
+        tick.tick().await;
+        let at = Instant::now();
+        while sent < begun.elapsed().as_secs_f64() * rate {
+            // Callers that have failed are told of when they are joined.
+            let _ = sender.send(at);
+            sent += 1.0;
         }
-    });
-    receiver
+    }
 }
 
 async fn streams(
