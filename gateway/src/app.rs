@@ -101,10 +101,7 @@ impl Gateway {
         let bounds = Bounds { json_bytes: http.max_body_bytes, request_timeout: http.request_timeout };
         let form_bytes = to_usize(self.largest_file() + FORM_OVERHEAD_BYTES);
         let app = App { gateway: self, bounds };
-        let routes = api(&app, form_bytes)
-            .route("/", get(home::page))
-            .merge(openapi::routes())
-            .with_state(app);
+        let routes = api(&app, form_bytes).route("/", get(home::page)).merge(openapi::routes()).with_state(app);
         chassis::http::shell(routes, http)
     }
 
@@ -161,7 +158,10 @@ fn to_usize(bytes: u64) -> usize {
 fn api(app: &App, form_bytes: usize) -> Router<App> {
     Router::new()
         .merge(identity::guard(model_routes(), Scope::Inference, app))
-        .merge(identity::guard(message_routes(), Scope::Inference, app).route_layer(middleware::from_fn(words::of_anthropic)))
+        .merge(
+            identity::guard(message_routes(), Scope::Inference, app)
+                .route_layer(middleware::from_fn(words::of_anthropic)),
+        )
         .merge(identity::guard(file_routes(form_bytes), Scope::Files, app))
         .merge(identity::guard(batch_routes(), Scope::Batches, app))
         .merge(identity::guard(Router::new().route("/v1/usage", get(usage::own)), Scope::Usage, app))

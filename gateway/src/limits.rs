@@ -113,6 +113,7 @@ impl Limits {
                 Decision::Ask { .. } if waited_since.is_some() => return Err(self.unknown()),
                 Decision::Ask { .. } => {}
             }
+            self.instruments.waited();
             self.nudged.notify_one();
             if timeout_at(until, answered).await.is_err() {
                 waited_since = Some(begun);

@@ -176,13 +176,8 @@ impl Exchange<'_> {
         let first_token = Some(limits.begun().elapsed());
         let progress = reading.progress();
         let guess = self.request.head.prompt_tokens_estimate();
-        let passing = Passing {
-            body,
-            reading,
-            silence: limits.silence(),
-            dialect: self.request.dialect,
-            prompt_guess: guess,
-        };
+        let passing =
+            Passing { body, reading, silence: limits.silence(), dialect: self.request.dialect, prompt_guess: guess };
         let body = ModelBody::new(passing.frames(first.freeze())).with_progress(progress);
         Ok(Answered { status: StatusCode::OK, headers, body, first_token, usage: None, refusal: None })
     }

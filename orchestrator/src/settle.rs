@@ -96,7 +96,8 @@ impl Account {
             self.instruments.spent(&self.labels, cost);
         }
         if let Some(usage) = usage {
-            let outcome = error.map_or(instruments::COMPLETE, |error| if error == CANCELLED { CANCELLED } else { "broken" });
+            let outcome =
+                error.map_or(instruments::COMPLETE, |error| if error == CANCELLED { CANCELLED } else { "broken" });
             self.instruments.delivered(&self.labels, usage.output, outcome);
             self.span.record("gen_ai.usage.input_tokens", usage.input);
             self.span.record("gen_ai.usage.output_tokens", usage.output);

@@ -2,6 +2,7 @@
 //! graceful end. It knows no tenant, model, batch or database.
 
 pub mod drain;
+mod host;
 pub mod http;
 pub mod jwt;
 pub mod process;

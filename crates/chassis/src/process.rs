@@ -2,7 +2,7 @@
 
 use crate::{
     drain::{self, Drain, Readiness},
-    http,
+    host, http,
     telemetry::{self, Telemetry, TelemetrySettings},
 };
 use domain::{Error, Result};
@@ -73,6 +73,7 @@ impl Process {
     pub async fn start(telemetry: &TelemetrySettings, admin: &AdminSettings, drain: &DrainSettings) -> Result<Self> {
         let told = Box::pin(drain::signal());
         let telemetry = telemetry::init(telemetry)?;
+        host::prepare();
         let listener = http::bind(admin.bind).await?;
         let drain = Drain::new(Duration::from_secs(drain.grace_secs));
         let support_drain = Drain::new(Duration::ZERO);

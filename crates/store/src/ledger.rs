@@ -9,8 +9,8 @@ pub use record::LedgerRow;
 pub use report::{UsageGroup, UsageQuery, UsageRow};
 
 use crate::{Store, dialect::Dialect, row::db};
-use record::NewRow;
 use domain::{Error, Result, UsageRecord};
+use record::NewRow;
 use sqlx::{Any, Row, Transaction};
 
 /// Rows in one statement.

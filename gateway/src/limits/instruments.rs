@@ -5,6 +5,7 @@ use opentelemetry::{KeyValue, global, metrics::Counter};
 
 /// The instruments of one gateway.
 pub(super) struct Instruments {
+    waited: Counter<u64>,
     refused: Counter<u64>,
     unknown: Counter<u64>,
     store_failures: Counter<u64>,
@@ -15,6 +16,10 @@ impl Instruments {
         let meter = global::meter("tandem.gateway");
         let counter = |name, description| meter.u64_counter(name).with_description(description).build();
         Self {
+            waited: counter(
+                "tandem.limits.waited",
+                "Requests that waited for the database because the replica held too little",
+            ),
             refused: counter("tandem.limits.refused", "Requests refused because a limit was reached"),
             unknown: counter("tandem.limits.unknown", "Requests refused because their limits could not be checked"),
             store_failures: counter(
@@ -22,6 +27,10 @@ impl Instruments {
                 "Exchanges of leases that the database did not answer",
             ),
         }
+    }
+
+    pub(super) fn waited(&self) {
+        self.waited.add(1, &[]);
     }
 
     pub(super) fn refused(&self, limit: &Limit) {
