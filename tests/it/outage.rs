@@ -112,6 +112,21 @@ async fn a_gateway_that_falls_silent_in_the_middle_of_an_exchange_does_not_hold_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_whose_writing_was_never_answered_is_written_again() {
+    let site = Site::new(Database::Postgres, 0.0).await;
+    site.limit(LimitKind::UsdTotal, DOLLAR).await;
+    let (link, gateway) = behind_a_link(&site, &[]).await;
+
+    link.fall_silent_at("INSERT INTO usage_records");
+    let asked = ask_shortly(&site, &gateway).await;
+    link.silence().await;
+    link.restore();
+
+    assert_eq!(asked, 200);
+    assert_all_is_booked(&site, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_shall_admit_without_the_database_does_and_books_it_later() {
     let site = Site::new(Database::Postgres, 0.0).await;
     let budget = DOLLAR / 100;
