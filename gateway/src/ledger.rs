@@ -28,6 +28,8 @@ use tokio::{
 
 /// One statement writes at most so many.
 const MOST_AT_ONCE: usize = 500;
+/// A try that takes longer gets no answer any more: the connection is one of a host that is gone.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause between two tries to write, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const DAY_MS: u64 = 86_400_000;
@@ -135,7 +137,10 @@ impl Ledger {
     /// Writes `records` however long that takes: writing twice is the same as writing once.
     async fn write(&self, records: &mut Vec<UsageRecord>) {
         let retry = ExponentialBuilder::default().with_max_delay(LONGEST_PAUSE).without_max_times().with_jitter();
-        let write = || self.store.insert_usage(records);
+        let write = async || match timeout(PATIENCE, self.store.insert_usage(records)).await {
+            Ok(written) => written,
+            Err(_) => Err(Error::unavailable(format!("no answer within {} s", PATIENCE.as_secs()))),
+        };
         let written = write.retry(retry).when(|error: &Error| error.kind().is_retryable()).notify(|error, _| {
             self.instruments.failures.add(1, &[]);
             tracing::warn!(error = %error.chain(), records = records.len(), "usage not written yet");

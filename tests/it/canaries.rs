@@ -1,87 +1,153 @@
 //! Secrets and prompts that are planted to be found: nothing that the platform tells or keeps may hold them.
 
-use e2e::{Database, Process, Site};
+use e2e::{Collector, Database, Issuer, Process, Site};
 use serde_json::{Value, json};
 use store::{AuditQuery, NewKey};
 
 const PROMPT: &str = "canary-prompt-7f3a";
 const WRONG_KEY: &str = "tdm_live_canary-key-91bc";
-const TOKEN: &str = "eyJhbGciOiJub25lIn0.canary-token-52de.x";
+const NO_TOKEN: &str = "eyJhbGciOiJub25lIn0.canary-token-52de.x";
 const UPSTREAM_KEY: &str = "sk-canary-upstream-44aa";
+const SERVICE_SECRET: &str = "canary-service-secret";
+const REPEAT_KEY: &str = "canary-repeat-key-c3d1";
+const CHATS: &str = "/v1/chat/completions";
 
-async fn post(site: &Site, process: &Process, path: &str, credential: &str, body: String) -> String {
-    let request = site.client().post(format!("{}{path}", process.url)).bearer_auth(credential).body(body);
-    let response = request.header("content-type", "application/json").send().await.expect("an answer");
-    format!("{:?}\n{}", response.headers().clone(), response.text().await.expect("a body"))
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_told_or_kept_holds_a_secret_or_a_prompt_on_sqlite() {
+    nothing_that_is_told_or_kept_holds_a_secret_or_a_prompt(Database::Sqlite).await;
 }
 
-async fn get(site: &Site, process: &Process, path: &str, credential: &str) -> String {
-    let request = site.client().get(format!("{}{path}", process.url)).bearer_auth(credential);
-    request.send().await.expect("an answer").text().await.expect("a body")
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_told_or_kept_holds_a_secret_or_a_prompt_on_postgres() {
+    nothing_that_is_told_or_kept_holds_a_secret_or_a_prompt(Database::Postgres).await;
+}
+
+async fn nothing_that_is_told_or_kept_holds_a_secret_or_a_prompt(database: Database) {
+    let site = Site::new(database, 0.0).await;
+    let (issuer, collector) = (Issuer::start().await, Collector::start().await);
+    let (process, admin) = start(&site, &issuer, &collector).await;
+    let tokens = tokens(&issuer);
+
+    let mut told = Vec::new();
+    for (path, credential, body) in with_keys(&site.key, &admin).into_iter().chain(with_tokens(&tokens)) {
+        told.push(post(&site, &process, path, credential, body).await);
+    }
+    told.extend(with_a_repeat_key(&site, &process).await);
+    told.extend(with_faults(&site, &process).await);
+    let made = post(&site, &process, "/admin/v1/keys", &admin, json!({"name": "made here"}).to_string()).await;
+    let secret = made.split("\"secret\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect(&made).to_owned();
+    told.push(site.metrics(&process).await);
+    let deployments = site.client().get(format!("{}/admin/v1/deployments", process.url)).bearer_auth(&admin);
+    told.push(deployments.send().await.expect("an answer").text().await.expect("a body"));
+    assert!(told.last().is_some_and(|text| text.contains("\"object\":\"deployment\"")), "{told:?}");
+    assert_eq!(process.terminate().await, Some(0), "{}", site.log());
+
+    let (kept, traced) = (site.database_text(), collector.text());
+    assert!(kept.contains("acme") && kept.contains("company:canary-reader"), "the database is among what is searched");
+    assert!(traced.contains(CHATS) && traced.contains("tandem"), "and so are traces");
+    assert!(site.log().contains("invalid_api_key") || site.log().contains("Incorrect API key"), "{}", site.log());
+    told.extend([site.log(), kept, traced]);
+    told.push(format!("{:?}", site.store.list_audit(&AuditQuery::default(), None, 100).await.unwrap()));
+    let planted =
+        [PROMPT, "canary-key-91bc", "canary-token-52de", UPSTREAM_KEY, SERVICE_SECRET, REPEAT_KEY, Issuer::CLAIM];
+    let parts = tokens.iter().flat_map(|token| token.split('.').skip(1));
+    for canary in planted.into_iter().chain([site.key.as_str(), &admin, &secret]).chain(parts) {
+        let found: Vec<_> =
+            told.iter().filter(|text| text.contains(canary)).map(|text| excerpt(text, canary)).collect();
+        assert!(found.is_empty(), "{canary}: {found:#?}");
+    }
+}
+
+/// A process with all that it may tell, and the key of an operator.
+async fn start(site: &Site, issuer: &Issuer, collector: &Collector) -> (Process, String) {
+    site.write_settings(&issuer.settings("acme"));
+    let settings = [
+        ("TANDEM__TELEMETRY__LOG", "debug"),
+        ("TANDEM__TELEMETRY__OTLP_ENDPOINT", collector.url()),
+        ("TANDEM__ORCHESTRATOR__SECRET", SERVICE_SECRET),
+        ("OPENAI_API_KEY", UPSTREAM_KEY),
+    ];
+    let admin = NewKey::named("operator", domain::Scopes::ADMIN);
+    let (_, admin) = site.store.create_key(&site.tenant, &admin).await.unwrap();
+    (site.start_with(&settings).await, admin)
+}
+
+/// A token that is good for an hour, one that has ended, and one whose signature is another's.
+fn tokens(issuer: &Issuer) -> [String; 3] {
+    let (good, ended) = (issuer.token("canary-reader", 3_600), issuer.token("canary-reader", -60));
+    let forged = format!("{}.{}", good.rsplit_once('.').unwrap().0, ended.rsplit_once('.').unwrap().1);
+    [good, ended, forged]
+}
+
+/// A path, a credential and a body.
+type Ask<'a> = (&'static str, &'a str, String);
+
+fn with_keys<'a>(key: &'a str, admin: &'a str) -> Vec<Ask<'a>> {
+    vec![
+        (CHATS, key, chat("tandem-sim", json!({}))),
+        (CHATS, key, chat("tandem-sim", json!({"stream": true}))),
+        (CHATS, key, chat("no-such-model", json!({}))),
+        (CHATS, key, chat("tandem-sim", json!({"max_tokens": "many"}))),
+        (CHATS, key, chat("tandem-sim", json!({"temperature": "hot"}))),
+        (CHATS, key, format!("{{\"messages\": \"{PROMPT}\"")),
+        (CHATS, WRONG_KEY, chat("tandem-sim", json!({}))),
+        ("/v1/messages", key, chat("tandem-sim", json!({}))),
+        ("/v1/responses", key, json!({"model": "tandem-sim", "input": PROMPT, "store": true}).to_string()),
+        ("/v1/embeddings", key, json!({"model": "tandem-sim", "input": PROMPT}).to_string()),
+        ("/admin/v1/keys", key, json!({"name": "narrow"}).to_string()),
+        ("/admin/v1/keys", admin, json!({"name": "wide", "scopes": ["root"]}).to_string()),
+    ]
+}
+
+fn with_tokens([good, ended, forged]: &[String; 3]) -> Vec<Ask<'_>> {
+    vec![
+        (CHATS, NO_TOKEN, chat("tandem-sim", json!({}))),
+        (CHATS, good, chat("tandem-sim", json!({}))),
+        (CHATS, good, chat("tandem-sim", json!({"stream": true}))),
+        (CHATS, good, chat("no-such-model", json!({}))),
+        (CHATS, ended, chat("tandem-sim", json!({}))),
+        (CHATS, forged, chat("tandem-sim", json!({}))),
+        ("/admin/v1/keys", good, json!({"name": "narrow"}).to_string()),
+    ]
+}
+
+/// Asks a model server that fails in all its ways.
+async fn with_faults(site: &Site, process: &Process) -> Vec<String> {
+    let mut told = Vec::new();
+    for fault in ["status=500", "status=401", "reset", "cut=1", "malformed=0", "error=1"] {
+        let faults = format!("{}/sim/faults", site.upstream_root());
+        let armed = site.client().post(faults).json(&json!({"fault": fault, "times": 4})).send().await;
+        assert!(armed.expect("the simulator answers").status().is_success());
+        told.push(post(site, process, CHATS, &site.key, chat("tandem-sim", json!({}))).await);
+    }
+    told
+}
+
+/// Asks twice with the same key to ask again with.
+async fn with_a_repeat_key(site: &Site, process: &Process) -> Vec<String> {
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let request = site.client().post(format!("{}{CHATS}", process.url)).header("idempotency-key", REPEAT_KEY);
+        told.push(answer(request.bearer_auth(&site.key), chat("tandem-sim", json!({}))).await);
+    }
+    assert!(told[1].contains("idempotent-replayed"), "{told:?}");
+    told
+}
+
+async fn post(site: &Site, process: &Process, path: &str, credential: &str, body: String) -> String {
+    answer(site.client().post(format!("{}{path}", process.url)).bearer_auth(credential), body).await
+}
+
+async fn answer(request: reqwest::RequestBuilder, body: String) -> String {
+    let response = request.header("content-type", "application/json").body(body).send().await.expect("an answer");
+    let head = format!("{} {:?}", response.status(), response.headers());
+    format!("{head}\n{}", response.text().await.expect("a body"))
 }
 
 fn chat(model: &str, more: Value) -> String {
     let mut body = json!({"model": model, "max_tokens": 4, "messages": [{"role": "user", "content": PROMPT}]});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body.to_string()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_is_told_or_kept_holds_a_secret_or_a_prompt() {
-    let site = Site::new(Database::Sqlite, 0.0).await;
-    let process = site
-        .start_with(&[
-            ("TANDEM__TELEMETRY__LOG", "debug"),
-            ("TANDEM__ORCHESTRATOR__SECRET", "canary-service-secret"),
-            ("OPENAI_API_KEY", UPSTREAM_KEY),
-        ])
-        .await;
-    let admin = NewKey::named("operator", domain::Scopes::ADMIN);
-    let (_, admin) = site.store.create_key(&site.tenant, &admin).await.unwrap();
-    let (chats, sim) = ("/v1/chat/completions", site.upstream_root());
-    let mut told = Vec::new();
-
-    for (path, credential, body) in [
-        (chats, site.key.as_str(), chat("tandem-sim", json!({}))),
-        (chats, &site.key, chat("tandem-sim", json!({"stream": true}))),
-        (chats, &site.key, chat("no-such-model", json!({}))),
-        (chats, &site.key, chat("tandem-sim", json!({"max_tokens": "many"}))),
-        (chats, &site.key, chat("tandem-sim", json!({"temperature": "hot"}))),
-        (chats, &site.key, format!("{{\"messages\": \"{PROMPT}\"")),
-        (chats, WRONG_KEY, chat("tandem-sim", json!({}))),
-        (chats, TOKEN, chat("tandem-sim", json!({}))),
-        ("/v1/messages", &site.key, chat("tandem-sim", json!({}))),
-        ("/v1/responses", &site.key, json!({"model": "tandem-sim", "input": PROMPT, "store": true}).to_string()),
-        ("/v1/embeddings", &site.key, json!({"model": "tandem-sim", "input": PROMPT}).to_string()),
-        ("/admin/v1/keys", &site.key, json!({"name": "narrow"}).to_string()),
-        ("/admin/v1/keys", &admin, json!({"name": "wide", "scopes": ["root"]}).to_string()),
-    ] {
-        told.push(post(&site, &process, path, credential, body).await);
-    }
-    for fault in ["status=500", "status=401", "reset", "cut=1", "malformed=0", "error=1"] {
-        let armed =
-            site.client().post(format!("{sim}/sim/faults")).json(&json!({"fault": fault, "times": 4})).send().await;
-        assert!(armed.expect("the simulator answers").status().is_success());
-        told.push(post(&site, &process, chats, &site.key, chat("tandem-sim", json!({}))).await);
-    }
-    let made = post(&site, &process, "/admin/v1/keys", &admin, json!({"name": "made here"}).to_string()).await;
-    let secret = made.split("\"secret\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect(&made).to_owned();
-    told.push(site.metrics(&process).await);
-    told.push(get(&site, &process, "/admin/v1/deployments", &admin).await);
-    assert!(told.last().is_some_and(|text| text.contains("\"object\":\"deployment\"")), "{told:?}");
-    assert_eq!(process.terminate().await, Some(0), "{}", site.log());
-
-    told.push(site.log());
-    told.push(String::from_utf8_lossy(&site.database_bytes()).into_owned());
-    told.push(format!("{:?}", site.store.list_audit(&AuditQuery::default(), None, 100).await.unwrap()));
-    assert!(told.iter().any(|text| text.contains("acme")), "the database is among what is searched");
-    assert!(site.log().contains("invalid_api_key") || site.log().contains("Incorrect API key"), "{}", site.log());
-    let canaries = [PROMPT, "canary-key-91bc", "canary-token-52de", UPSTREAM_KEY, "canary-service-secret"];
-    for canary in canaries.into_iter().chain([site.key.as_str(), &admin, &secret]) {
-        let found: Vec<_> =
-            told.iter().filter(|text| text.contains(canary)).map(|text| excerpt(text, canary)).collect();
-        assert!(found.is_empty(), "{canary}: {found:#?}");
-    }
 }
 
 fn excerpt(text: &str, canary: &str) -> String {

@@ -75,6 +75,58 @@ async fn without_the_database_a_gateway_lives_on_its_leases_then_refuses_and_rec
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_falls_silent_is_noticed_and_forgotten() {
+    let site = Site::new(Database::Postgres, 0.0).await;
+    site.limit(LimitKind::UsdTotal, DOLLAR).await;
+    let (link, gateway) = behind_a_link(&site, &[]).await;
+    let mut answered = Storm::of(200).over(&site, std::slice::from_ref(&gateway)).await.ok;
+
+    link.fall_silent();
+    let refused = loop {
+        match ask_shortly(&site, &gateway).await {
+            200 => answered += 1,
+            other => break other,
+        }
+    };
+    link.restore();
+    let back = eventually(SOON, async || ask_shortly(&site, &gateway).await == 200);
+
+    assert_eq!((refused, back.await), (503, true), "{}", site.log());
+    assert_all_is_booked(&site, answered + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_falls_silent_in_the_middle_of_an_exchange_does_not_hold_up_others() {
+    let site = Site::new(Database::Postgres, 0.0).await;
+    site.limit(LimitKind::UsdTotal, DOLLAR).await;
+    let (link, lonely) = behind_a_link(&site, &[]).await;
+    let other = site.start_gateways(1).await.remove(0);
+
+    // By then it has locked the limit.
+    link.fall_silent_at("FROM limit_leases");
+    let alone = ask_shortly(&site, &lonely).await;
+    link.silence().await;
+    let served = eventually(SOON, async || ask_shortly(&site, &other).await == 200);
+
+    assert_eq!((alone, served.await), (503, true), "{}", site.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_whose_writing_was_never_answered_is_written_again() {
+    let site = Site::new(Database::Postgres, 0.0).await;
+    site.limit(LimitKind::UsdTotal, DOLLAR).await;
+    let (link, gateway) = behind_a_link(&site, &[]).await;
+
+    link.fall_silent_at("INSERT INTO usage_records");
+    let asked = ask_shortly(&site, &gateway).await;
+    link.silence().await;
+    link.restore();
+
+    assert_eq!(asked, 200);
+    assert_all_is_booked(&site, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_shall_admit_without_the_database_does_and_books_it_later() {
     let site = Site::new(Database::Postgres, 0.0).await;
     let budget = DOLLAR / 100;
@@ -112,7 +164,7 @@ async fn a_gateway_that_comes_back_takes_nothing_that_others_have_got_meanwhile(
     });
     let tally = tally.await;
 
-    assert!(tally.other.iter().all(|status| *status == 503), "{tally:?}");
+    assert!(tally.other.len() > 100 && tally.other.iter().all(|status| *status == 503), "{tally:?}");
     assert!(recount(&site) <= budget, "{} of {budget} nano-USD", recount(&site));
     assert_all_is_booked(&site, tally.ok).await;
 }

@@ -1,9 +1,14 @@
 //! A site to test: a simulator in this process, which survives everything and counts, and real `tandem up` processes that
 //! may be killed at any moment, on SQLite or PostgreSQL.
 
+mod collector;
+mod issuer;
 mod link;
 pub mod pubsub;
+mod served;
 
+pub use collector::Collector;
+pub use issuer::Issuer;
 pub use link::Link;
 
 use domain::{Limit, LimitId, LimitKind, SubjectKind, TenantId};
@@ -171,7 +176,8 @@ impl Site {
         let (before, server) = head.rsplit_once(['@', '/']).expect("a server in its URL");
         let link = Link::to(server.to_owned()).await;
         let separator = &head[before.len()..=before.len()];
-        let url = format!("{before}{separator}{}/{path}", link.address());
+        // In the clear, so that the link can wait for a statement.
+        let url = format!("{before}{separator}{}/{path}?sslmode=disable", link.address());
         (link, url)
     }
 
@@ -290,11 +296,24 @@ impl Site {
         self.upstream.trim_end_matches("/v1")
     }
 
-    /// The bytes of the SQLite file and of its log.
+    /// Everything in the database: a dump of PostgreSQL's, or the bytes of the SQLite file and of its log.
     #[must_use]
-    pub fn database_bytes(&self) -> Vec<u8> {
-        let read = |name| std::fs::read(self.folder.path().join(name)).unwrap_or_default();
-        [read("tandem.db"), read("tandem.db-wal")].concat()
+    pub fn database_text(&self) -> String {
+        let bytes = if self.database_url.starts_with("sqlite") {
+            let read = |name| std::fs::read(self.folder.path().join(name)).unwrap_or_default();
+            [read("tandem.db"), read("tandem.db-wal")].concat()
+        } else {
+            let dump = Command::new("pg_dump").args(["--data-only", "--inserts", &self.database_url]).output();
+            let dump = dump.expect("pg_dump, which comes with psql");
+            assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+            dump.stdout
+        };
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Settings that no variable can carry, for processes that start from now on.
+    pub fn write_settings(&self, toml: &str) {
+        std::fs::write(self.folder.path().join("tandem.toml"), toml).expect("the settings can be written");
     }
 
     /// What the processes logged.

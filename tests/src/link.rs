@@ -1,23 +1,27 @@
 //! The way from a process to a server: a TCP proxy that can be cut, or go silent, and be made whole again.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    io::{AsyncReadExt, AsyncWriteExt, copy},
+    net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
+const PIECE_BYTES: usize = 64 << 10;
+
 /// See the head of this file. Ends when it is dropped.
 pub struct Link {
     address: SocketAddr,
-    state: watch::Sender<State>,
+    state: Arc<watch::Sender<State>>,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Whole,
+    /// Whole until the process sends these words.
+    Until(&'static str),
     /// Connections break, and new ones break at once.
     Cut,
     /// Connections stay and carry nothing any more, new ones neither: not even later.
@@ -29,8 +33,8 @@ impl Link {
     pub async fn to(server: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
-        let state = watch::Sender::new(State::Whole);
-        let task = tokio::spawn(listen(listener, server, state.subscribe()));
+        let state = Arc::new(watch::Sender::new(State::Whole));
+        let task = tokio::spawn(listen(listener, server, Arc::clone(&state)));
         Self { address, state, task }
     }
 
@@ -45,9 +49,19 @@ impl Link {
         self.state.send_replace(State::Cut);
     }
 
-    /// The server is gone, and nobody is told: as with a firewall that drops packets, or a host without power.
+    /// Each is gone for the other, and nobody is told: as with a firewall that drops packets, or a host without power.
     pub fn fall_silent(&self) {
         self.state.send_replace(State::Silent);
+    }
+
+    /// The same as soon as the process is about to send `words`; the server does not get them.
+    pub fn fall_silent_at(&self, words: &'static str) {
+        self.state.send_replace(State::Until(words));
+    }
+
+    /// Waits until it has fallen silent.
+    pub async fn silence(&self) {
+        self.state.subscribe().wait_for(|state| *state == State::Silent).await.expect("it has a state");
     }
 
     /// New connections reach the server again.
@@ -62,28 +76,51 @@ impl Drop for Link {
     }
 }
 
-async fn listen(listener: TcpListener, server: String, state: watch::Receiver<State>) {
+async fn listen(listener: TcpListener, server: String, state: Arc<watch::Sender<State>>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        connections.spawn(carry(client, server.clone(), state.clone()));
+        connections.spawn(carry(client, server.clone(), Arc::clone(&state)));
     }
 }
 
-async fn carry(mut client: TcpStream, server: String, mut state: watch::Receiver<State>) {
+/// Carries one connection. How it ended, both ends see for themselves.
+async fn carry(client: TcpStream, server: String, state: Arc<watch::Sender<State>>) -> io::Result<()> {
+    let server = TcpStream::connect(server).await?;
+    let (mut client, mut server) = (client.into_split(), server.into_split());
     let carried = async {
-        let mut server = TcpStream::connect(server).await?;
-        copy_bidirectional(&mut client, &mut server).await?;
-        io::Result::Ok(())
+        tokio::select! {
+            done = send(&mut client.0, &mut server.1, &state) => done,
+            done = copy(&mut server.0, &mut client.1) => done.map(drop),
+        }
     };
-    let disturbed = async { state.wait_for(|state| *state != State::Whole).await.map(|state| *state) };
-    let disturbed = tokio::select! {
+    let mut news = state.subscribe();
+    let disturbed = news.wait_for(|state| matches!(state, State::Cut | State::Silent));
+    let state = tokio::select! {
         biased;
-        disturbed = disturbed => disturbed,
-        // The process sees for itself how it ended.
-        _ = carried => return,
+        state = disturbed => state.map(|state| *state),
+        done = carried => return done,
     };
-    if matches!(disturbed, Ok(State::Silent)) {
-        // Keeps its end open for as long as the link exists.
+    if matches!(state, Ok(State::Silent)) {
+        // Keeps both ends open for as long as the link exists.
         std::future::pending::<()>().await;
     }
+    Ok(())
+}
+
+async fn send(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, state: &Arc<watch::Sender<State>>) -> io::Result<()> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read = from.read(&mut piece).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        if let State::Until(words) = *state.borrow()
+            && piece[..read].windows(words.len()).any(|window| window == words.as_bytes())
+        {
+            break;
+        }
+        to.write_all(&piece[..read]).await?;
+    }
+    state.send_replace(State::Silent);
+    std::future::pending().await
 }

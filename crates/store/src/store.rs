@@ -16,6 +16,9 @@ use tokio::sync::Notify;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const POSTGRES_CONNECTIONS: u32 = 16;
+/// A process that vanishes in the middle of a transaction, with nobody telling the server, would hold its locks for hours.
+/// Transactions here never wait for anything but the database.
+const ABANDON_TRANSACTIONS: &str = "SET idle_in_transaction_session_timeout = '10s'";
 const SQLITE_READERS: u32 = 4;
 
 /// A statement ready to be bound and run.
@@ -135,7 +138,7 @@ async fn open_postgres(url: &str) -> sqlx::Result<(AnyPool, AnyPool)> {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .before_acquire(|connection, _| Box::pin(is_writable(connection)))
-        .after_connect(|connection, _| Box::pin(refuse_read_only(connection)))
+        .after_connect(|connection, _| Box::pin(prepare(connection)))
         .connect(url)
         .await?;
     Ok((pool.clone(), pool))
@@ -146,9 +149,9 @@ async fn is_writable(connection: &mut AnyConnection) -> sqlx::Result<bool> {
     Ok(row.try_get::<String, _>("read_only")? == "off")
 }
 
-async fn refuse_read_only(connection: &mut AnyConnection) -> sqlx::Result<()> {
+async fn prepare(connection: &mut AnyConnection) -> sqlx::Result<()> {
     if is_writable(connection).await? {
-        return Ok(());
+        return connection.execute(ABANDON_TRANSACTIONS).await.map(drop);
     }
     Err(sqlx::Error::Io(std::io::Error::other("the database accepts no writes: not the primary")))
 }

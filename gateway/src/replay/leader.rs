@@ -18,8 +18,10 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use store::{Begun, IdempotencyClaim, IdempotentOutcome};
 use wire::numbering::{Numbering, Part};
 
-const LEASE_MS: i64 = 30_000;
-const RENEW: Duration = Duration::from_secs(10);
+/// How often a lease is renewed within its time.
+const RENEWALS: u64 = 3;
+/// However short a lease is.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// How often the row of a request that runs elsewhere is looked at.
 const POLL: Duration = Duration::from_millis(200);
 /// How long a request that has waited for another replica goes on waiting when its client has gone.
@@ -90,7 +92,7 @@ impl Leader {
     }
 
     async fn begin(&self) -> domain::Result<Begun> {
-        self.app.gateway.store.begin_idempotent(&self.claim, LEASE_MS, self.ttl_ms()).await
+        self.app.gateway.store.begin_idempotent(&self.claim, self.lease_ms(), self.ttl_ms()).await
     }
 
     /// Runs the request and keeps what is worth it, before any client sees the end.
@@ -142,9 +144,10 @@ impl Leader {
 
     /// Renews the lease for ever. When it is lost, the answer goes on and is not stored.
     async fn hold(&self) {
+        let pause = Duration::from_millis(u64::from(self.app.gateway.replays.settings.lease_ms) / RENEWALS);
         loop {
-            tokio::time::sleep(RENEW).await;
-            match self.app.gateway.store.renew_idempotent(&self.claim, LEASE_MS).await {
+            tokio::time::sleep(pause.max(SHORTEST_PAUSE)).await;
+            match self.app.gateway.store.renew_idempotent(&self.claim, self.lease_ms()).await {
                 Ok(true) => {}
                 Ok(false) => {
                     tracing::warn!("the lease of an idempotency key was lost; the answer will not be kept");
@@ -214,6 +217,10 @@ impl Leader {
         let (parts, body) = response.into_parts();
         self.running.open(Ok(Head::of(&parts)));
         (self.pour(body, None).await, None)
+    }
+
+    fn lease_ms(&self) -> i64 {
+        self.app.gateway.replays.settings.lease_ms.into()
     }
 
     fn ttl_ms(&self) -> i64 {

@@ -14,10 +14,18 @@ pub struct ReplaySettings {
     pub max_running_bytes: usize,
     /// How long a request whose client has gone runs on, in seconds.
     pub grace_secs: u32,
+    /// How long a key stays taken when the process that runs its request dies, in milliseconds. It is renewed three times as often.
+    pub lease_ms: u32,
 }
 
 impl Default for ReplaySettings {
     fn default() -> Self {
-        Self { ttl_secs: 86_400, max_body_bytes: 1 << 20, max_running_bytes: 64 << 20, grace_secs: 30 }
+        Self {
+            ttl_secs: 86_400,
+            max_body_bytes: 1 << 20,
+            max_running_bytes: 64 << 20,
+            grace_secs: 30,
+            lease_ms: 30_000,
+        }
     }
 }

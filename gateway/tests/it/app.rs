@@ -95,10 +95,15 @@ impl TestApp {
 
     /// Another gateway on the same store.
     pub(crate) fn beside(&self, script: Script) -> Self {
+        self.beside_with(script, ReplaySettings::default())
+    }
+
+    /// The same with other settings of replays.
+    pub(crate) fn beside_with(&self, script: Script, replay: ReplaySettings) -> Self {
         let (folder, store) = (Arc::clone(&self.folder), self.store.clone());
         let doorbell = Arc::new(Embedded::new(store.clone()));
         let keys = (self.key.clone(), self.stranger.clone());
-        Self::over(folder, store, script, doorbell, ReplaySettings::default(), keys)
+        Self::over(folder, store, script, doorbell, replay, keys)
     }
 
     fn over(

@@ -13,5 +13,6 @@ mod model;
 mod openapi;
 mod refusals;
 mod replay;
+mod replay_ends;
 mod uploads;
 mod usage;

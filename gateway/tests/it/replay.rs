@@ -16,33 +16,34 @@ use std::sync::Arc;
 use store::{Begun, IdempotencyClaim, IdempotencyKey};
 use tokio::sync::Semaphore;
 
-const CHAT: &str = "/v1/chat/completions";
-const EVENTS: [&str; 3] = ["data: {\"n\":1}\n\n", "data: {\"n\":2}\n\n", "data: [DONE]\n\n"];
-const NUMBERED: [&str; 3] = ["id: 1\ndata: {\"n\":1}\n\n", "id: 2\ndata: {\"n\":2}\n\n", "id: 3\ndata: [DONE]\n\n"];
+pub(crate) const CHAT: &str = "/v1/chat/completions";
+pub(crate) const EVENTS: [&str; 3] = ["data: {\"n\":1}\n\n", "data: {\"n\":2}\n\n", "data: [DONE]\n\n"];
+pub(crate) const NUMBERED: [&str; 3] =
+    ["id: 1\ndata: {\"n\":1}\n\n", "id: 2\ndata: {\"n\":2}\n\n", "id: 3\ndata: [DONE]\n\n"];
 
-fn plain() -> Value {
+pub(crate) fn plain() -> Value {
     json!({"model": "m"})
 }
 
-fn streamed() -> Value {
+pub(crate) fn streamed() -> Value {
     json!({"model": "m", "stream": true})
 }
 
-fn request(app: &TestApp, key: &str, body: &Value, after: Option<u64>) -> Request<Body> {
+pub(crate) fn request(app: &TestApp, key: &str, body: &Value, after: Option<u64>) -> Request<Body> {
     let request = app.request("POST", CHAT).header("content-type", "application/json").header("idempotency-key", key);
     let request = after.into_iter().fold(request, |request, after| request.header("last-event-id", after));
     request.body(Body::from(body.to_string())).unwrap()
 }
 
-async fn post(app: &TestApp, key: &str, body: Value) -> Answer {
+pub(crate) async fn post(app: &TestApp, key: &str, body: Value) -> Answer {
     app.send(request(app, key, &body, None)).await
 }
 
-fn calls(script: &Script) -> usize {
+pub(crate) fn calls(script: &Script) -> usize {
     script.heard.lock().unwrap().len()
 }
 
-fn gated() -> (Arc<Semaphore>, Script) {
+pub(crate) fn gated() -> (Arc<Semaphore>, Script) {
     let gate = Arc::new(Semaphore::new(0));
     (Arc::clone(&gate), Script { gate: Some(gate), ..Script::default() })
 }
