@@ -11,13 +11,13 @@ pub use settings::LedgerSettings;
 
 use backon::{ExponentialBuilder, Retryable};
 use chassis::drain::Drain;
-use domain::{Error, Result, UsageRecord};
+use domain::{Error, Result};
 use opentelemetry::{
     KeyValue, global,
     metrics::{Counter, Gauge},
 };
 use std::time::Duration;
-use store::Store;
+use store::{Store, UsageLine};
 use tokio::{
     sync::{
         Mutex,
@@ -26,8 +26,8 @@ use tokio::{
     time::timeout,
 };
 
-/// One statement writes at most so many.
-const MOST_AT_ONCE: usize = 500;
+/// One transaction writes at most so many.
+const MOST_AT_ONCE: usize = 2_000;
 /// A try that takes longer gets no answer any more: the connection is one of a host that is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause between two tries to write, at most.
@@ -44,8 +44,8 @@ const LAST_WRITES: Duration = Duration::from_secs(3);
 pub(crate) struct Ledger {
     settings: LedgerSettings,
     store: Store,
-    sender: Sender<UsageRecord>,
-    receiver: Mutex<Receiver<UsageRecord>>,
+    sender: Sender<UsageLine>,
+    receiver: Mutex<Receiver<UsageLine>>,
     instruments: Instruments,
 }
 
@@ -57,7 +57,7 @@ struct Instruments {
 }
 
 /// Room for one record.
-pub(crate) type Seat = OwnedPermit<UsageRecord>;
+pub(crate) type Seat = OwnedPermit<UsageLine>;
 
 impl Ledger {
     pub(crate) fn new(settings: LedgerSettings, store: Store) -> Self {
@@ -135,9 +135,9 @@ impl Ledger {
     }
 
     /// Writes `records` however long that takes: writing twice is the same as writing once.
-    async fn write(&self, records: &mut Vec<UsageRecord>) {
+    async fn write(&self, records: &mut Vec<UsageLine>) {
         let retry = ExponentialBuilder::default().with_max_delay(LONGEST_PAUSE).without_max_times().with_jitter();
-        let write = async || match timeout(PATIENCE, self.store.insert_usage(records)).await {
+        let write = async || match timeout(PATIENCE, self.store.insert_usage_lines(records)).await {
             Ok(written) => written,
             Err(_) => Err(Error::unavailable(format!("no answer within {} s", PATIENCE.as_secs()))),
         };
@@ -148,7 +148,7 @@ impl Ledger {
         match written.await {
             Ok(count) => self.instruments.written.add(count, &[]),
             Err(error) if records.len() == 1 => {
-                let id = records[0].request.as_str();
+                let id = records[0].request().as_str();
                 tracing::error!(error = %error.chain(), request_id = id, "usage can't be written");
             }
             // One of them is the reason: the others shall not be lost with it.

@@ -1,24 +1,21 @@
 //! The ledger: one row a request. A record is written once, however often it is sent, and never changed.
 
+mod line;
 mod outbox;
 mod record;
 mod report;
 
+pub use line::UsageLine;
 pub use outbox::OutboxState;
 pub use record::LedgerRow;
 pub use report::{UsageGroup, UsageQuery, UsageRow};
 
 use crate::{Store, dialect::Dialect, row::db};
-use domain::{Error, Result, UsageRecord};
-use record::NewRow;
+use domain::{Result, UsageRecord};
 use sqlx::{Any, Row, Transaction};
 
 /// Rows in one statement.
 const CHUNK: usize = 500;
-/// A row takes about so many in JSON.
-const BYTES_A_ROW: usize = 512;
-/// So many are written in well under a tenth of a millisecond.
-const ROWS_AT_A_STRETCH: usize = 16;
 
 const COLUMNS: &str = "id, at_ms, tenant_id, key_id, principal, batch_id, request_id, trace_id, class, dialect, model, \
     deployment, status, outcome, input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, \
@@ -45,11 +42,16 @@ impl Store {
     /// Writes records in one transaction and says how many were new. The new ones are also put into the outbox, if this
     /// store publishes ([`Store::publishing_usage`]).
     pub async fn insert_usage(&self, records: &[UsageRecord]) -> Result<u64> {
-        if records.is_empty() {
+        self.insert_usage_lines(&records.iter().map(UsageLine::from).collect::<Vec<_>>()).await
+    }
+
+    /// The same for records that are lines already.
+    pub async fn insert_usage_lines(&self, lines: &[UsageLine]) -> Result<u64> {
+        if lines.is_empty() {
             return Ok(0);
         }
         let mut tx = self.begin().await?;
-        let added = self.insert_usage_in(&mut tx, records).await?;
+        let added = self.insert_lines_in(&mut tx, lines).await?;
         tx.commit().await.map_err(db)?;
         Ok(added)
     }
@@ -60,9 +62,13 @@ impl Store {
         tx: &mut Transaction<'static, Any>,
         records: &[UsageRecord],
     ) -> Result<u64> {
+        self.insert_lines_in(tx, &records.iter().map(UsageLine::from).collect::<Vec<_>>()).await
+    }
+
+    async fn insert_lines_in(&self, tx: &mut Transaction<'static, Any>, lines: &[UsageLine]) -> Result<u64> {
         let mut added = 0;
-        for chunk in records.chunks(CHUNK) {
-            let rows = json(chunk).await?;
+        for chunk in lines.chunks(CHUNK) {
+            let rows = UsageLine::array(chunk);
             added += match self.publishes_usage() {
                 true => self.insert_and_publish(tx, rows).await?,
                 false => self.insert(tx, rows).await?,
@@ -107,21 +113,4 @@ impl Store {
         };
         format!("INSERT INTO usage_records ({COLUMNS}) {from_json} ON CONFLICT (id) DO NOTHING")
     }
-}
-
-/// As one array. Between some of them others may run: all at once would hold up the requests of this thread for milliseconds.
-async fn json(records: &[UsageRecord]) -> Result<String> {
-    let mut text = Vec::with_capacity(records.len() * BYTES_A_ROW);
-    text.push(b'[');
-    for (index, record) in records.iter().enumerate() {
-        if index > 0 {
-            text.push(b',');
-        }
-        if index % ROWS_AT_A_STRETCH == ROWS_AT_A_STRETCH - 1 {
-            tokio::task::yield_now().await;
-        }
-        serde_json::to_writer(&mut text, &NewRow::from(record)).map_err(Error::internal)?;
-    }
-    text.push(b']');
-    String::from_utf8(text).map_err(Error::internal)
 }

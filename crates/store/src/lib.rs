@@ -42,7 +42,7 @@ pub use idempotency::{Begun, IdempotencyClaim, IdempotencyKey, IdempotentOutcome
 pub use ingest::{FileIndex, INDEX_RECORD_BYTES, Ingest, IngestLimits, LineIssue, LineRecord, Tally};
 pub use keys::{ApiKey, KeyPatch, KeyRecord, MAX_KEY_OVERLAP, NewKey, Tenant};
 pub use leases::{BatchLease, ShardLease, ShardPulse};
-pub use ledger::{LedgerRow, OutboxState, UsageGroup, UsageQuery, UsageRow};
+pub use ledger::{LedgerRow, OutboxState, UsageGroup, UsageLine, UsageQuery, UsageRow};
 pub use limit_leases::{LeaseGrant, LeaseReport};
 pub use limits::LimitState;
 pub use limits_admin::LimitRow;
