@@ -39,11 +39,13 @@ async fn ten_kills_lose_and_double_nothing(database: Database) {
         last["status"] == "completed"
     });
     assert!(completed.await, "{last}\n{}", site.log());
+    if let Some(errors) = last["error_file_id"].as_str() {
+        panic!("{}\n{}", site.content(&process, errors).await, site.log());
+    }
     let output = site.content(&process, last["output_file_id"].as_str().unwrap()).await;
     let ids: Vec<String> = output.lines().map(custom_id).collect();
     let expected: Vec<String> = (0..LINES).map(|n| format!("line-{n}")).collect();
     assert_eq!(ids, expected);
-    assert!(last["error_file_id"].is_null());
     let redone = site.simulator.stats().requests - LINES as u64;
     println!(
         "{database:?}: {KILLS} kills, {LINES} lines, {redone} model calls redone, {} reported",

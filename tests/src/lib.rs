@@ -26,6 +26,9 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+/// So much of a look at a condition counts as waiting, at most.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
+
 /// What the processes of the services topology share.
 const SECRET: &str = "the secret between services";
 
@@ -412,12 +415,15 @@ pub fn chat_lines(count: usize, max_tokens: u32) -> String {
 
 /// Polls a condition until it holds; false when it never did. The limit only ends a hung test.
 pub async fn eventually(limit: Duration, mut condition: impl AsyncFnMut() -> bool) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < limit {
+    let mut waited = Duration::ZERO;
+    while waited < limit {
+        let began = Instant::now();
         if condition().await {
             return true;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
+        // A machine that stood still for a minute has waited for nobody.
+        waited += began.elapsed().min(LONGEST_LOOK);
     }
     false
 }

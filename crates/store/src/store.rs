@@ -15,6 +15,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that takes longer to answer is one of a host that is gone. There may be a pool full of them to get rid of, one
+/// after the other.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// A process that vanishes in the middle of a transaction, with nobody telling the server, would hold its locks for hours.
 /// Transactions here never wait for anything but the database.
@@ -137,11 +140,17 @@ async fn open_postgres(url: &str) -> sqlx::Result<(AnyPool, AnyPool)> {
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .before_acquire(|connection, _| Box::pin(is_writable(connection)))
+        .before_acquire(|connection, _| Box::pin(is_of_use(connection)))
         .after_connect(|connection, _| Box::pin(prepare(connection)))
         .connect(url)
         .await?;
     Ok((pool.clone(), pool))
+}
+
+async fn is_of_use(connection: &mut AnyConnection) -> sqlx::Result<bool> {
+    // An error, so that the pool drops it without taking leave: that would not be answered either.
+    let silent = || Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+    tokio::time::timeout(CHECK_TIMEOUT, is_writable(connection)).await.unwrap_or_else(|_| silent())
 }
 
 async fn is_writable(connection: &mut AnyConnection) -> sqlx::Result<bool> {
