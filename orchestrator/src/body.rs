@@ -67,9 +67,9 @@ enum Frames {
     /// They are still being made.
     Coming(Pin<Box<dyn Stream<Item = Frame> + Send>>),
     /// All is there.
-    Whole(Bytes, Outcome),
+    Whole(Bytes, Box<Outcome>),
     /// Only the end is left.
-    Ending(Outcome),
+    Ending(Box<Outcome>),
     Ended,
 }
 
@@ -94,7 +94,7 @@ impl ModelBody {
     /// A body that is all there.
     #[must_use]
     pub fn whole(bytes: Bytes, outcome: Outcome) -> Self {
-        Self { frames: Frames::Whole(bytes, outcome), progress: Progress::default() }
+        Self { frames: Frames::Whole(bytes, Box::new(outcome)), progress: Progress::default() }
     }
 
     /// What is there, if that is all; else the body as it was.
@@ -103,7 +103,7 @@ impl ModelBody {
     /// The body, when its frames are still to come.
     pub fn into_whole(self) -> std::result::Result<(Bytes, Outcome), Self> {
         match self.frames {
-            Frames::Whole(bytes, outcome) => Ok((bytes, outcome)),
+            Frames::Whole(bytes, outcome) => Ok((bytes, *outcome)),
             frames => Err(Self { frames, ..self }),
         }
     }
@@ -150,7 +150,7 @@ impl Stream for ModelBody {
                 self.frames = Frames::Ending(outcome);
                 Some(Frame::Data(bytes))
             }
-            Frames::Ending(outcome) => Some(Frame::End(outcome)),
+            Frames::Ending(outcome) => Some(Frame::End(*outcome)),
             Frames::Coming(_) | Frames::Ended => None,
         })
     }
