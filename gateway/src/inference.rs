@@ -199,14 +199,16 @@ fn events(
 
 /// A body that is one document.
 fn whole(body: ModelBody, mut entry: Entry, cut: CancellationToken) -> Body {
-    match body.into_whole() {
-        Ok((bytes, outcome)) => {
+    let body = match body.into_whole() {
+        Ok((bytes, outcome)) if outcome.error.is_none() => {
             entry.sends();
             entry.ended(&outcome);
-            Body::from(bytes)
+            return Body::from(bytes);
         }
-        Err(body) => Body::from_stream(arriving(body, entry, cut)),
-    }
+        Ok((bytes, outcome)) => ModelBody::whole(bytes, outcome),
+        Err(body) => body,
+    };
+    Body::from_stream(arriving(body, entry, cut))
 }
 
 /// A document that is not all there yet: when it can't be completed, the connection breaks instead of passing a part off as all.
