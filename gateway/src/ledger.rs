@@ -12,6 +12,7 @@ pub use settings::LedgerSettings;
 use backon::{ExponentialBuilder, Retryable};
 use chassis::drain::Drain;
 use domain::{Error, Result};
+use futures::future::join_all;
 use opentelemetry::{
     KeyValue, global,
     metrics::{Counter, Gauge},
@@ -27,7 +28,9 @@ use tokio::{
 };
 
 /// One transaction writes at most so many.
-const MOST_AT_ONCE: usize = 2_000;
+const MOST_IN_ONE: usize = 500;
+/// So many are written at once, in transactions side by side.
+const MOST_AT_ONCE: usize = 4 * MOST_IN_ONE;
 /// A try that takes longer gets no answer any more: the connection is one of a host that is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause between two tries to write, at most.
@@ -92,7 +95,7 @@ impl Ledger {
         let mut records = Vec::with_capacity(MOST_AT_ONCE);
         let pause = Duration::from_millis(self.settings.flush_ms);
         while begun.run_until_cancelled(receiver.recv_many(&mut records, MOST_AT_ONCE)).await.is_some() {
-            self.write(&mut records).await;
+            self.write_all(&mut records).await;
             self.instruments.waiting.record(receiver.len() as u64, &[]);
             if receiver.len() < MOST_AT_ONCE {
                 begun.run_until_cancelled(tokio::time::sleep(pause)).await;
@@ -102,7 +105,7 @@ impl Ledger {
         let expired = drain.expired();
         let rest = async {
             while receiver.recv_many(&mut records, MOST_AT_ONCE).await > 0 {
-                self.write(&mut records).await;
+                self.write_all(&mut records).await;
             }
         };
         let last = async {
@@ -134,10 +137,19 @@ impl Ledger {
         Ok(())
     }
 
+    async fn write_all(&self, records: &mut Vec<UsageLine>) {
+        let mut parts = Vec::new();
+        while !records.is_empty() {
+            let rest = records.split_off(records.len().min(MOST_IN_ONE));
+            parts.push(self.write(std::mem::replace(records, rest)));
+        }
+        join_all(parts).await;
+    }
+
     /// Writes `records` however long that takes: writing twice is the same as writing once.
-    async fn write(&self, records: &mut Vec<UsageLine>) {
+    async fn write(&self, records: Vec<UsageLine>) {
         let retry = ExponentialBuilder::default().with_max_delay(LONGEST_PAUSE).without_max_times().with_jitter();
-        let write = async || match timeout(PATIENCE, self.store.insert_usage_lines(records)).await {
+        let write = async || match timeout(PATIENCE, self.store.insert_usage_lines(&records)).await {
             Ok(written) => written,
             Err(_) => Err(Error::unavailable(format!("no answer within {} s", PATIENCE.as_secs()))),
         };
@@ -153,12 +165,11 @@ impl Ledger {
             }
             // One of them is the reason: the others shall not be lost with it.
             Err(_) => {
-                for record in records.drain(..) {
-                    Box::pin(self.write(&mut vec![record])).await;
+                for record in records {
+                    Box::pin(self.write(vec![record])).await;
                 }
             }
         }
-        records.clear();
     }
 
     /// Raises the alarm for a model whose price nobody stated.
