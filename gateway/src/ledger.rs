@@ -138,18 +138,14 @@ impl Ledger {
     }
 
     async fn write_all(&self, records: &mut Vec<UsageLine>) {
-        let mut parts = Vec::new();
-        while !records.is_empty() {
-            let rest = records.split_off(records.len().min(MOST_IN_ONE));
-            parts.push(self.write(std::mem::replace(records, rest)));
-        }
-        join_all(parts).await;
+        join_all(records.chunks(MOST_IN_ONE).map(|part| self.write(part))).await;
+        records.clear();
     }
 
     /// Writes `records` however long that takes: writing twice is the same as writing once.
-    async fn write(&self, records: Vec<UsageLine>) {
+    async fn write(&self, records: &[UsageLine]) {
         let retry = ExponentialBuilder::default().with_max_delay(LONGEST_PAUSE).without_max_times().with_jitter();
-        let write = async || match timeout(PATIENCE, self.store.insert_usage_lines(&records)).await {
+        let write = async || match timeout(PATIENCE, self.store.insert_usage_lines(records)).await {
             Ok(written) => written,
             Err(_) => Err(Error::unavailable(format!("no answer within {} s", PATIENCE.as_secs()))),
         };
@@ -165,8 +161,8 @@ impl Ledger {
             }
             // One of them is the reason: the others shall not be lost with it.
             Err(_) => {
-                for record in records {
-                    Box::pin(self.write(vec![record])).await;
+                for record in records.chunks(1) {
+                    Box::pin(self.write(record)).await;
                 }
             }
         }

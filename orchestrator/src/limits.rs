@@ -69,6 +69,7 @@ impl Limits {
         Failure::new(Blame::Silence, Error::new(Kind::Timeout, text))
     }
 }
+
 /// How long a stream may be silent, and go on at all. It has one timer, set anew only when it rings: pieces are far more frequent
 /// than silences.
 #[derive(Debug)]

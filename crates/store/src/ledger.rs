@@ -11,7 +11,7 @@ pub use record::LedgerRow;
 pub use report::{UsageGroup, UsageQuery, UsageRow};
 
 use crate::{Store, dialect::Dialect, row::db};
-use domain::{Result, UsageRecord};
+use domain::{Error, Result, UsageRecord};
 use sqlx::{Any, Row, Transaction};
 
 /// Rows in one statement.
@@ -68,7 +68,7 @@ impl Store {
     async fn insert_lines_in(&self, tx: &mut Transaction<'static, Any>, lines: &[UsageLine]) -> Result<u64> {
         let mut added = 0;
         for chunk in lines.chunks(CHUNK) {
-            let rows = UsageLine::array(chunk);
+            let rows = serde_json::to_string(chunk).map_err(Error::internal)?;
             added += match self.publishes_usage() {
                 true => self.insert_and_publish(tx, rows).await?,
                 false => self.insert(tx, rows).await?,

@@ -102,6 +102,7 @@ pub(super) fn printable(text: &str) -> String {
 pub(super) fn table<'a>(headers: impl Iterator<Item = &'a str>, texts: usize) -> Table {
     let mut table = Table::new();
     table.load_style(STYLE).set_header(headers.map(str::to_owned).collect::<Vec<_>>());
+    // Columns that are passed over: `Iterator::skip`.
     table.column_iter_mut().skip(texts).for_each(|column| {
         column.set_cell_alignment(CellAlignment::Right);
     });

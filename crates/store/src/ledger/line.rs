@@ -2,12 +2,16 @@
 
 use super::record::NewRow;
 use domain::{RequestId, UsageRecord};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// A record as JSON. It is made where its request ends: to write many then costs the writer little, and no request waits for it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
 pub struct UsageLine {
+    #[serde(skip)]
     request: RequestId,
-    json: String,
+    json: Box<RawValue>,
 }
 
 impl UsageLine {
@@ -16,24 +20,11 @@ impl UsageLine {
     pub fn request(&self) -> &RequestId {
         &self.request
     }
-
-    pub(super) fn array(lines: &[Self]) -> String {
-        let mut text = String::with_capacity(lines.iter().map(|line| line.json.len() + 1).sum::<usize>() + 2);
-        text.push('[');
-        for (index, line) in lines.iter().enumerate() {
-            if index > 0 {
-                text.push(',');
-            }
-            text.push_str(&line.json);
-        }
-        text.push(']');
-        text
-    }
 }
 
 impl From<&UsageRecord> for UsageLine {
     fn from(record: &UsageRecord) -> Self {
-        let json = serde_json::to_string(&NewRow::from(record)).expect("numbers and texts always serialise");
+        let json = to_raw_value(&NewRow::from(record)).expect("numbers and texts always serialise");
         Self { request: record.request.clone(), json }
     }
 }
