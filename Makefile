@@ -1,6 +1,6 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-sdk check bench bench-gateway bench-proxies bench-batch bench-start soak fuzz migrate clean
+.PHONY: help run test test-rust test-sdk check bench bench-gateway bench-proxies bench-mixed bench-batch bench-start soak fuzz migrate clean
 
 CARGO ?= cargo
 VENV := .venv
@@ -43,6 +43,10 @@ bench-gateway: ## the same load through the gateway and directly to the simulato
 bench-proxies: ## CPU, latency and memory beside nginx, each alone on one core, with and without governing (ROUNDS=3)
 	$(CARGO) build --release --locked --bin gateway --bin tandem --bin ungoverned --bin load
 	scripts/with-nginx.sh scripts/with-postgres.sh scripts/bench_proxies.py $${CARGO_TARGET_DIR:-target}/release $(ROUNDS)
+
+bench-mixed: ## streams in bursts beside a batch on one model server: what each does to the other (BURSTS=5)
+	$(CARGO) build --release --locked --bin gateway --bin orchestrator --bin worker --bin mixed
+	scripts/with-postgres.sh $${CARGO_TARGET_DIR:-target}/release/mixed $(BURSTS)
 
 bench-batch: ## one batch of 50,000 lines and 1 GiB: time, peak memory, every line checked
 	$(CARGO) build --release --locked --bin tandem

@@ -1,8 +1,11 @@
 //! One request's way through the endpoints that may answer it: in the policy's order, then the models that stand in, then after
 //! a pause once more, as far as the budget of retries, the caller's deadline and the kind of failure allow.
 
+mod entry;
 mod hedge;
 mod verdict;
+
+use entry::Entry;
 
 use crate::{
     ModelRequest,
@@ -10,14 +13,13 @@ use crate::{
     exchange::{Answered, Exchange},
     explain::Tried,
     failure::{Blame, Failure},
-    gate::Slot,
     instruments::Instruments,
     policy::{RouteQuery, rank},
     retry,
     settle::{Account, Occupied},
     table::{Candidate, Route},
 };
-use domain::{Error, RequestContext, Result, Usage};
+use domain::{Class, Error, RequestContext, Result, Usage};
 use rand::RngExt;
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -121,25 +123,26 @@ impl<'a> Attempts<'a> {
     /// Asks the endpoints of one model, each once. `None` when none of them answered.
     async fn ask(&mut self, route: &Route, position: usize, chain: &[Arc<Route>]) -> Result<Option<Won>> {
         let mut order = self.order(route);
-        let may_hedge = route.model.hedging.is_some() && position == 0 && self.calls == 0;
+        let is_waited_for = self.ctx.class == Class::Interactive;
+        let may_hedge = is_waited_for && route.model.hedging.is_some() && position == 0 && self.calls == 0;
         let mut patience = may_hedge.then(|| route.first_tokens.p95()).flatten();
         let mut full = None;
         while !order.is_empty() {
             let candidate = order.remove(0);
-            let Some(slot) = candidate.deployed.gate.try_enter(self.ctx.class) else {
+            let Some(entry) = Entry::try_new(&candidate, self.ctx.class) else {
                 full.get_or_insert(candidate);
                 continue;
             };
             let ended = match (patience.take(), order.first().cloned()) {
                 (Some(patience), Some(second)) => {
                     // Boxed, as what is rare: it would make the future of every request three times as large.
-                    let hedged = self.call_hedged(route, candidate, second, slot, patience);
+                    let hedged = self.call_hedged(route, candidate, second, entry, patience);
                     let (ended, calls) = Box::pin(hedged).await;
                     self.calls += calls;
                     order.drain(..usize::from(calls == 2));
                     ended
                 }
-                _ => self.call(route, candidate, slot).await.into_iter().collect(),
+                _ => self.call(route, candidate, entry).await.into_iter().collect(),
             };
             for (candidate, called) in ended {
                 if let Some(won) = self.judge(route, &candidate, called, position, chain)? {
@@ -163,18 +166,19 @@ impl<'a> Attempts<'a> {
         position: usize,
         chain: &[Arc<Route>],
     ) -> Result<Option<Won>> {
-        // A stand-in that has room is better than waiting here.
-        let has_stand_in = position + 1 < chain.len();
-        let entered = if has_stand_in {
+        // A stand-in that has room is better than waiting here. Batch waits: what it is to cost, and who is to answer it, was chosen.
+        let is_batch = self.ctx.class == Class::Batch;
+        let entered = if position + 1 < chain.len() && !is_batch {
             Err(Error::unavailable("The model has as many requests as it can serve."))
         } else {
-            candidate.deployed.gate.enter(self.ctx.class, self.ctx.deadline).await
+            Entry::wait(&candidate, self.ctx).await
         };
         match entered {
-            Ok(slot) => match self.call(route, candidate, slot).await {
+            Ok(entry) => match self.call(route, candidate, entry).await {
                 Some((candidate, called)) => self.judge(route, &candidate, called, position, chain),
                 None => Ok(None),
             },
+            Err(error) if is_batch => Err(error),
             Err(error) => {
                 let wait = error.retry_after();
                 self.note(position, Failure::new(Blame::Load(wait), error));
@@ -208,20 +212,20 @@ impl<'a> Attempts<'a> {
     }
 
     /// Calls one endpoint. `None` when its breaker let nobody in after all, or enough calls were made.
-    async fn call(&mut self, route: &Route, candidate: Candidate, slot: Slot) -> Option<(Candidate, Called)> {
+    async fn call(&mut self, route: &Route, candidate: Candidate, entry: Entry) -> Option<(Candidate, Called)> {
         if self.calls >= MAX_CALLS {
             return None;
         }
-        let occupied = self.occupy(&candidate, slot)?;
+        let occupied = self.occupy(&candidate, entry)?;
         self.calls += 1;
         let called = self.exchange(route, &candidate, occupied).await;
         Some((candidate, called))
     }
 
-    fn occupy(&self, candidate: &Candidate, slot: Slot) -> Option<Occupied> {
+    fn occupy(&self, candidate: &Candidate, entry: Entry) -> Option<Occupied> {
         let pass = candidate.endpoint.breaker.enter(Instant::now())?;
         let in_flight = candidate.endpoint.begin(self.expected.total() as f64);
-        Some(Occupied { pass, _slot: slot, _in_flight: in_flight })
+        Some(Occupied { pass, _slot: entry.slot, presence: entry.presence, _in_flight: in_flight })
     }
 
     async fn exchange(&self, route: &Route, candidate: &Candidate, occupied: Occupied) -> Called {
@@ -236,7 +240,11 @@ impl<'a> Attempts<'a> {
             ctx: self.ctx,
             request: self.request,
         };
-        let answered = exchange.run().await;
+        let answered = tokio::select! {
+            biased;
+            answered = exchange.run() => answered,
+            () = occupied.presence.recalled() => Err(entry::yielded()),
+        };
         Called { answered, occupied, took: begun.elapsed() }
     }
 

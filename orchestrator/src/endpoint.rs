@@ -1,6 +1,10 @@
 //! One address of a deployment, and what is known of it while it lives: its load, its speed, its health.
 
-use crate::{breaker::Breaker, policy::EndpointView};
+use crate::{
+    breaker::Breaker,
+    policy::EndpointView,
+    spare::{EngineLook, Spare},
+};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -29,6 +33,8 @@ pub(crate) struct Endpoint {
     /// As metrics and explanations name it: host and port.
     pub(crate) name: String,
     pub(crate) breaker: Breaker,
+    /// What it can carry beside interactive calls.
+    pub(crate) spare: Arc<Spare>,
     hash: u64,
     /// Since when it gets work, if it came while the process ran.
     since: Option<Instant>,
@@ -85,6 +91,15 @@ pub(crate) struct Scraped {
     pub(crate) prefix_queries: f64,
     /// Those that were found.
     pub(crate) prefix_hits: f64,
+    /// Requests that had to give up what was computed for them, since it started.
+    pub(crate) preemptions: f64,
+}
+
+impl From<Scraped> for EngineLook {
+    fn from(scraped: Scraped) -> Self {
+        let Scraped { running, waiting, kv_usage, preemptions, .. } = scraped;
+        Self { running, waiting, kv_usage, preemptions }
+    }
 }
 
 /// Counts a call as long as it lives.
@@ -102,6 +117,7 @@ impl Endpoint {
         Self {
             hash: xxhash_rust::xxh3::xxh3_64(url.as_str().as_bytes()),
             breaker: Breaker::default(),
+            spare: Arc::default(),
             in_flight: AtomicUsize::new(0),
             live: Mutex::default(),
             since,

@@ -36,6 +36,8 @@ pub(crate) enum Blame {
     Unfit,
     /// The caller's time is up.
     Caller,
+    /// A batch call gave way to an interactive one.
+    Yielded,
 }
 
 impl Blame {
@@ -46,7 +48,7 @@ impl Blame {
 
     /// Whether another deployment may be asked.
     pub(crate) fn allows_failover(self) -> bool {
-        self != Self::Caller
+        !matches!(self, Self::Caller | Self::Yielded)
     }
 
     /// The word in metrics and explanations.
@@ -58,6 +60,7 @@ impl Blame {
             Self::Account => "account",
             Self::Unfit => "unfit",
             Self::Caller => "caller",
+            Self::Yielded => "yielded",
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     gate::Slot,
     instruments::{self, Instruments, Labels},
     limits::DEADLINE_EXCEEDED,
+    spare::Presence,
 };
 use domain::{Kind, Usage};
 use futures::StreamExt;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 pub(crate) struct Occupied {
     pub(crate) pass: Pass,
     pub(crate) _slot: Slot,
+    pub(crate) presence: Presence,
     pub(crate) _in_flight: InFlight,
 }
 
@@ -85,6 +87,7 @@ impl Account {
         {
             self.occupied.pass.failed(Instant::now());
         }
+        self.occupied.presence.answered(outcome.usage.map_or(0, |usage| usage.output));
         self.served.cost = outcome.usage.and_then(|usage| self.prices.cost(&usage));
         self.book(outcome.usage, fault.map(|(kind, _)| error_type(kind)));
         Outcome { served: Some(self.served), ..outcome }

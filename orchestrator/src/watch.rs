@@ -8,7 +8,7 @@ use crate::{
     catalog::{Discovery, Engine},
     client::UpstreamClient,
     endpoint::{Endpoint, Health},
-    table::Deployed,
+    table::{Deployed, Route},
 };
 use bytes::Bytes;
 use chassis::drain::Drain;
@@ -44,12 +44,12 @@ const REST: Duration = Duration::from_secs(6);
 pub async fn follow(router: Router, drain: Drain) -> Result<()> {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let endpoints = global::meter("tandem").u64_gauge("tandem.endpoints").build();
+    let gauges = Gauges::new();
     let mut round = 0;
     loop {
         tokio::select! {
             () = drain.begun() => break,
-            _ = ticks.tick() => look(&router, round, &endpoints).await,
+            _ = ticks.tick() => look(&router, round, &gauges).await,
         }
         round += 1;
     }
@@ -57,7 +57,25 @@ pub async fn follow(router: Router, drain: Drain) -> Result<()> {
     Ok(())
 }
 
-async fn look(router: &Router, round: u64, gauge: &Gauge<u64>) {
+/// What is told of every deployment.
+struct Gauges {
+    endpoints: Gauge<u64>,
+    batch_in_flight: Gauge<u64>,
+    batch_room: Gauge<u64>,
+}
+
+impl Gauges {
+    fn new() -> Self {
+        let gauge = |name: &'static str| global::meter("tandem").u64_gauge(name).build();
+        Self {
+            endpoints: gauge("tandem.endpoints"),
+            batch_in_flight: gauge("tandem.batch.in_flight"),
+            batch_room: gauge("tandem.batch.room"),
+        }
+    }
+}
+
+async fn look(router: &Router, round: u64, gauges: &Gauges) {
     let table = router.shared.table.load_full();
     let deployments: Vec<_> = table.routes().flat_map(|route| route.deployments.clone()).collect();
     if round.is_multiple_of(SLOW) {
@@ -77,7 +95,27 @@ async fn look(router: &Router, round: u64, gauge: &Gauge<u64>) {
             }
         })
         .await;
-    deployments.iter().for_each(|deployed| count(deployed, gauge));
+    for route in table.routes() {
+        for deployed in &route.deployments {
+            count(deployed, &gauges.endpoints);
+            share_out(route, deployed, gauges);
+        }
+    }
+}
+
+/// Finds out what each endpoint can spare for batch.
+fn share_out(route: &Route, deployed: &Deployed, gauges: &Gauges) {
+    let (mut in_flight, mut room) = (0, 0);
+    for endpoint in deployed.endpoints.load().iter() {
+        let engine = endpoint.last_scraped().map(|(scraped, _)| scraped.into());
+        let lateness = endpoint.first_token().map(|took| took.as_secs_f64() / route.model.slo_ttft.as_secs_f64());
+        let (batch, most) = endpoint.spare.look(engine, lateness);
+        in_flight += batch as u64;
+        room += most as u64;
+    }
+    let deployment = [KeyValue::new("tandem.deployment", deployed.deployment.name.clone())];
+    gauges.batch_in_flight.record(in_flight, &deployment);
+    gauges.batch_room.record(room, &deployment);
 }
 
 /// Takes the addresses into use that the deployment's names have now. A name that can't be resolved changes nothing.

@@ -201,8 +201,14 @@ impl Site {
 
     /// Starts the same as three processes, an orchestrator, a gateway and a worker, and waits until they serve.
     pub async fn start_services(&self) -> Services {
+        self.start_services_with("").await
+    }
+
+    /// The same with more lines in the catalog's deployment.
+    pub async fn start_services_with(&self, deployment: &str) -> Services {
         let catalog = format!(
-            "[[model]]\nname = \"tandem-sim\"\n[[model.deployment]]\nname = \"simulator\"\nurl = \"{}\"\nupstream_model = \"tandem-sim\"\n",
+            "[[model]]\nname = \"tandem-sim\"\n[[model.deployment]]\nname = \"simulator\"\nurl = \"{}\"\n\
+             upstream_model = \"tandem-sim\"\n{deployment}",
             self.upstream
         );
         std::fs::write(self.folder.path().join("models.toml"), catalog).expect("the catalog can be written");

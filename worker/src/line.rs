@@ -76,6 +76,7 @@ impl Line {
                     gate.accepted();
                     return Some(self.record(custom_id, &context, &asked, (begun, attempt)));
                 }
+                Remedy::Again => {}
                 Remedy::Wait(retry_after) => gate.refused(retry_after),
                 // Half of all calls failing at once is the engine's doing: nobody is charged, within reason.
                 Remedy::Charge if gate.failed_together() && mercies < 10 => {

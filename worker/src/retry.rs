@@ -2,7 +2,7 @@
 //! work now. Faults of the platform inside the window never fail a line.
 
 use domain::{Error, Kind};
-use orchestrator::CREDENTIALS_REFUSED;
+use orchestrator::{CREDENTIALS_REFUSED, NO_SPARE_CAPACITY, YIELDED};
 use std::time::Duration;
 use wire::error::ErrorBody;
 
@@ -11,6 +11,8 @@ use wire::error::ErrorBody;
 pub(crate) enum Remedy {
     /// The line is wrong; its error is its record.
     Record,
+    /// Nothing was wrong but the moment; the next call waits for its turn by itself.
+    Again,
     /// Try again, a few times.
     Charge,
     /// The model takes no work now. Try again as often as it takes, when the model is due.
@@ -20,6 +22,7 @@ pub(crate) enum Remedy {
 /// What to do about a call that failed.
 pub(crate) fn of_error(error: &Error) -> Remedy {
     match error.kind() {
+        Kind::Unavailable if matches!(error.code(), Some(YIELDED | NO_SPARE_CAPACITY)) => Remedy::Again,
         Kind::RateLimited { retry_after } => Remedy::Wait(retry_after),
         // Refused credentials and a vanished model are mistakes of the operator, not of the line.
         Kind::Unavailable | Kind::Unauthenticated | Kind::PermissionDenied => Remedy::Wait(None),
@@ -78,6 +81,14 @@ mod tests {
 
         assert_eq!(of_answer(404, body), Remedy::Wait(None));
         assert_eq!(of_answer(404, b"{}"), Remedy::Record);
+    }
+
+    #[test]
+    fn to_give_way_is_no_failure() {
+        let gave_way = |code| Error::unavailable("m").with_code(code);
+
+        assert_eq!([YIELDED, NO_SPARE_CAPACITY].map(|code| of_error(&gave_way(code))), [Remedy::Again; 2]);
+        assert_eq!(of_error(&gave_way("other")), Remedy::Wait(None));
     }
 
     #[test]

@@ -1,10 +1,7 @@
 //! A second call beside a slow first one, where the model allows it.
 
-use super::{Attempts, Called, key};
-use crate::{
-    gate::Slot,
-    table::{Candidate, Route},
-};
+use super::{Attempts, Called, Entry, key};
+use crate::table::{Candidate, Route};
 use domain::Usage;
 use std::{pin::pin, time::Duration};
 use tokio::time::timeout;
@@ -17,17 +14,17 @@ impl Attempts<'_> {
         route: &Route,
         first: Candidate,
         second: Candidate,
-        slot: Slot,
+        entry: Entry,
         patience: Duration,
     ) -> (Vec<(Candidate, Called)>, u32) {
-        let Some(occupied) = self.occupy(&first, slot) else { return (Vec::new(), 0) };
+        let Some(occupied) = self.occupy(&first, entry) else { return (Vec::new(), 0) };
         let mut one = pin!(self.exchange(route, &first, occupied));
         let early = timeout(patience, &mut one).await;
         if let Ok(called) = early {
             return (vec![(first.clone(), called)], 1);
         }
-        let slot = second.deployed.gate.try_enter(self.ctx.class);
-        let occupied = slot.filter(|_| route.hedges.withdraw()).and_then(|slot| self.occupy(&second, slot));
+        let entry = Entry::try_new(&second, self.ctx.class);
+        let occupied = entry.filter(|_| route.hedges.withdraw()).and_then(|entry| self.occupy(&second, entry));
         let Some(occupied) = occupied else {
             let called = one.await;
             return (vec![(first.clone(), called)], 1);

@@ -89,10 +89,11 @@ impl Attempts<'_> {
             Blame::Load(wait) => {
                 // It answered, so it lives.
                 occupied.pass.succeeded();
+                candidate.endpoint.spare.saw_refusal();
                 breaker.rest(now + wait.unwrap_or(REST));
             }
             Blame::Account => breaker.rest(now + ACCOUNT_REST),
-            Blame::Unfit | Blame::Caller => {}
+            Blame::Unfit | Blame::Caller | Blame::Yielded => {}
         }
     }
 

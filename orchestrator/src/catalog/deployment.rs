@@ -32,6 +32,8 @@ pub struct Deployment {
     pub weight: u64,
     /// The server's scheduler knows priorities: batch requests are marked.
     pub priority_scheduling: bool,
+    /// Batch requests only use what interactive ones leave; otherwise both are the same to it.
+    pub batch_yields: bool,
     /// How many calls may run at once; none = no limit.
     pub max_concurrency: Option<usize>,
     /// How many calls may wait for one of these to end.
@@ -264,6 +266,7 @@ impl Default for Deployment {
             priority: 0,
             weight: 1,
             priority_scheduling: false,
+            batch_yields: true,
             max_concurrency: None,
             max_queue: 100,
             max_wait: Duration::from_secs(30),
@@ -296,6 +299,7 @@ pub(super) fn read(at: &str, table: toml::Table, model: &str, mistakes: &mut Vec
         priority: fields.number("priority").unwrap_or(0),
         weight: fields.count("weight").unwrap_or(1),
         priority_scheduling: fields.flag("priority_scheduling").unwrap_or(false),
+        batch_yields: fields.flag("batch_yields").unwrap_or(true),
         max_concurrency: fields.count("max_concurrency").and_then(|count| usize::try_from(count).ok()),
         max_queue: fields.count_or_none("max_queue").unwrap_or(defaults.max_queue),
         max_wait: fields.millis("max_wait_ms").unwrap_or(defaults.max_wait),

@@ -15,6 +15,7 @@ pub(super) fn read(page: &str) -> Scraped {
             "vllm:kv_cache_usage_perc" | "vllm:gpu_cache_usage_perc" => scraped.kv_usage = scraped.kv_usage.max(value),
             "vllm:prefix_cache_queries_total" => scraped.prefix_queries += value,
             "vllm:prefix_cache_hits_total" => scraped.prefix_hits += value,
+            "vllm:num_preemptions_total" => scraped.preemptions += value,
             _ => {}
         }
     }
@@ -44,11 +45,18 @@ mod tests {
              vllm:num_requests_waiting_by_reason{engine=\"0\",reason=\"capacity\"} 86.0\n\
              vllm:kv_cache_usage_perc{engine=\"0\"} 0.0078\n\
              vllm:prefix_cache_queries_total{engine=\"0\"} 1e3\n\
-             vllm:prefix_cache_hits_total{engine=\"0\"} 250.0\n",
+             vllm:prefix_cache_hits_total{engine=\"0\"} 250.0\n\
+             vllm:num_preemptions_total{engine=\"0\"} 3.0\n",
         );
 
-        let expected =
-            Scraped { running: 70.0, waiting: 86.0, kv_usage: 0.0078, prefix_queries: 1000.0, prefix_hits: 250.0 };
+        let expected = Scraped {
+            running: 70.0,
+            waiting: 86.0,
+            kv_usage: 0.0078,
+            prefix_queries: 1000.0,
+            prefix_hits: 250.0,
+            preemptions: 3.0,
+        };
         assert_eq!(scraped, expected);
     }
 
