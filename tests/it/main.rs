@@ -13,4 +13,5 @@ mod metrics;
 mod outage;
 mod reconcile;
 mod services;
+mod spare;
 mod storm;

@@ -434,10 +434,11 @@ pub async fn eventually(limit: Duration, mut condition: impl AsyncFnMut() -> boo
     false
 }
 
-/// A binary of the workspace, beside the test binaries.
+/// A binary of the workspace, beside this one or one folder above it, where that of a test is.
 fn beside_the_tests(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the path of the test");
-    test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name)
+    let this = std::env::current_exe().expect("the path of this program");
+    let beside = this.with_file_name(name);
+    if beside.exists() { beside } else { this.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name) }
 }
 
 /// Short periods, so that a test waits for nothing that it does not test.

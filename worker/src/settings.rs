@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct WorkerSettings {
     /// Shards worked on at once.
     pub shards: usize,
-    /// Calls in flight at once, per model.
+    /// Calls in flight at once, per model; how many of them an endpoint carries is decided where they are routed.
     pub concurrency: usize,
     /// How long a lease lasts without a heartbeat.
     pub lease_ms: i64,
@@ -54,7 +54,7 @@ impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
             shards: 4,
-            concurrency: 64,
+            concurrency: 256,
             lease_ms: 30_000,
             heartbeat_ms: 10_000,
             poll_ms: 2_000,

@@ -144,10 +144,7 @@ impl Ceiling {
         };
         let before = self.preemptions.replace(engine.preemptions);
         let has_preempted = before.is_some_and(|before| engine.preemptions > before);
-        // A server that is about to take in what has just come queues for a moment, too.
-        let queued = (engine.waiting > 0.0).then_some(engine.running);
-        let full = self.queued.zip(queued).map(|(before, now)| before.max(now));
-        self.queued = queued;
+        let full = self.full_at(engine, look.interactive > 0);
         if (has_preempted || engine.kv_usage > FULL_CACHE) && may_judge {
             return Some((engine.running / 2.0, engine.running));
         }
@@ -155,6 +152,15 @@ impl Ceiling {
             return Some((engine.running * AFTER_REFUSAL, engine.running));
         }
         full.map(|running| (running, running))
+    }
+
+    /// What runs in a server that has to queue. One that is about to take in what has just come queues for a moment, too, so that only
+    /// a second look is sure of it; but where somebody may be among those who wait, a wrong guess costs less than a slow one.
+    fn full_at(&mut self, engine: EngineLook, is_felt: bool) -> Option<f64> {
+        let queued = (engine.waiting > 0.0).then_some(engine.running);
+        let before = std::mem::replace(&mut self.queued, queued);
+        let running = queued?.max(before.unwrap_or(0.0));
+        (is_felt || before.is_some()).then_some(running)
     }
 
     fn fall(&mut self, level: f64, trouble: f64) {
@@ -239,6 +245,15 @@ mod tests {
         ceiling.look(&pressed(8, 0.0));
 
         assert_eq!((ceiling.most, ceiling.trouble), (FIRST * FAST, None));
+    }
+
+    #[test]
+    fn a_queue_beside_interactive_calls_is_believed_at_once() {
+        let mut ceiling = Ceiling { most: 100.0, ..Ceiling::default() };
+
+        ceiling.look(&Look { interactive: 3, engine: engine(64.0, 3.0), ..pressed(64, 0.0) });
+
+        assert_eq!((ceiling.most, ceiling.excess(3, 64)), (64.0, 3));
     }
 
     #[test]
