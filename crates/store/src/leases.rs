@@ -104,7 +104,7 @@ impl Store {
         self.changed(statement).await
     }
 
-    /// Claims a runnable shard, or one whose lease has ended. `None`: done, held, or its batch does not run.
+    /// Claims one shard out of turn: a runnable one, or one whose lease has ended. `None`: done, held, or its batch does not run.
     pub async fn claim_shard(&self, id: &ShardId, worker: &WorkerId, lease_ms: i64) -> Result<Option<ShardLease>> {
         // Most stale doorbells end here, without a lock.
         let free = self
@@ -119,7 +119,20 @@ impl Store {
         let Some(free) = free else { return Ok(None) };
         let batch_id = BatchId::from_string(Columns(&free).text("batch_id")?);
         let mut tx = self.begin().await?;
-        let batch = self.lock_batch(&mut tx, &batch_id).await?;
+        let lease = self.take_shard(&mut tx, (&batch_id, id), worker, lease_ms).await?;
+        tx.commit().await.map_err(db)?;
+        Ok(lease)
+    }
+
+    /// Claims a shard of a batch within a transaction.
+    pub(crate) async fn take_shard(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        (batch, shard): (&BatchId, &ShardId),
+        worker: &WorkerId,
+        lease_ms: i64,
+    ) -> Result<Option<ShardLease>> {
+        let batch = self.lock_batch(tx, batch).await?;
         let Some(batch) = batch.filter(|batch| batch.status == BatchStatus::InProgress && !batch.is_due()) else {
             return Ok(None);
         };
@@ -129,13 +142,12 @@ impl Store {
                  status = 'leased', owner = $2, epoch = epoch + 1, lease_until_ms = now_ms() + $3 WHERE id = $1 \
                  AND (status = 'runnable' OR (status = 'leased' AND lease_until_ms <= now_ms())) RETURNING *",
             )
-            .bind(id.as_str())
+            .bind(shard.as_str())
             .bind(worker.as_str())
             .bind(lease_ms)
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut **tx)
             .await
             .map_err(db)?;
-        tx.commit().await.map_err(db)?;
         let Some(shard) = row.as_ref().map(shard_row).transpose()? else { return Ok(None) };
         Ok(Some(ShardLease { epoch: shard.epoch, shard, batch, owner: worker.clone() }))
     }

@@ -9,6 +9,7 @@ mod blob_writer;
 mod blobs;
 mod clear;
 mod dialect;
+mod dispatch;
 mod files;
 mod grant;
 mod idempotency;

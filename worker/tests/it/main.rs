@@ -7,3 +7,4 @@ mod faults;
 mod lines;
 mod model;
 mod purge;
+mod turns;

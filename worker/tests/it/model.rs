@@ -24,16 +24,27 @@ pub(crate) struct Model {
     calls: Mutex<HashMap<String, u32>>,
     traces: Mutex<HashSet<Option<String>>>,
     holds: watch::Sender<bool>,
+    answered: watch::Sender<HashSet<String>>,
 }
 
 impl Model {
     pub(crate) fn new() -> Self {
-        Self { calls: Mutex::default(), traces: Mutex::default(), holds: watch::Sender::new(true) }
+        Self {
+            calls: Mutex::default(),
+            traces: Mutex::default(),
+            holds: watch::Sender::new(true),
+            answered: watch::Sender::default(),
+        }
     }
 
     /// Answers everything that hangs, now and later.
     pub(crate) fn let_go(&self) {
         self.holds.send_replace(false);
+    }
+
+    /// Answers these of the messages that hang, now and later.
+    pub(crate) fn answer(&self, contents: &[String]) {
+        self.answered.send_modify(|answered| answered.extend(contents.iter().cloned()));
     }
 
     /// How often a message was asked.
@@ -63,8 +74,11 @@ impl ModelBackend for Model {
         self.traces.lock().unwrap().insert(context.traceparent.clone());
         match content.split(' ').next().unwrap() {
             "hang" => {
-                let mut holds = self.holds.subscribe();
-                holds.wait_for(|holds| !holds).await.unwrap();
+                let (mut holds, mut answered) = (self.holds.subscribe(), self.answered.subscribe());
+                tokio::select! {
+                    released = holds.wait_for(|holds| !holds) => drop(released.unwrap()),
+                    released = answered.wait_for(|answered| answered.contains(&content)) => drop(released.unwrap()),
+                }
             }
             "bad" => {
                 return Ok(answer(

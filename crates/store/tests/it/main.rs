@@ -6,6 +6,7 @@ mod admin;
 mod batches;
 mod blobs;
 mod database;
+mod dispatch;
 mod idempotency;
 mod ingest;
 mod leases;
