@@ -197,6 +197,8 @@ fn file_routes(form_bytes: usize) -> Router<App> {
 fn batch_routes() -> Router<App> {
     Router::new()
         .route("/v1/batches", get(batches::list).post(batches::create))
-        .route("/v1/batches/{id}", get(batches::one))
+        .route("/v1/batches/{id}", get(batches::one).patch(batches::controls::patch))
+        .route("/v1/batches/{id}/pause", post(batches::controls::pause))
+        .route("/v1/batches/{id}/resume", post(batches::controls::resume))
         .route("/v1/batches/{id}/cancel", post(batches::cancel))
 }

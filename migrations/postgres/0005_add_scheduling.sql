@@ -20,6 +20,8 @@ ALTER TABLE batches ADD COLUMN tokens_done BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX batches_in_order ON batches (tenant_id, priority, expires_at_ms, id)
     WHERE status = 'in_progress' AND paused_at_ms IS NULL;
 
+CREATE INDEX batches_enqueued ON batches (tenant_id) WHERE status IN ('validating', 'in_progress');
+
 ALTER TABLE shards ADD COLUMN tokens BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX shards_in_order ON shards (batch_id, ordinal) WHERE status = 'runnable';
 

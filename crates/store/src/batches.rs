@@ -2,6 +2,7 @@
 
 use crate::{
     Store,
+    controls::judge_beginning,
     paging::page,
     row::{Columns, db},
     store::Sql,
@@ -119,13 +120,16 @@ impl BatchRow {
 }
 
 impl Store {
-    /// Makes a batch.
+    /// Makes a batch. RateLimited (code `token_limit_exceeded`) when the tenant has too many tokens enqueued.
     pub async fn insert_batch(&self, batch: NewBatch) -> Result<BatchRow> {
         let mut tx = self.begin().await?;
+        self.require_room(&mut tx, &batch).await?;
         let row = self.insert_batch_sql(&batch).fetch_one(&mut *tx).await.map_err(db)?;
+        let row = batch_row(&row)?;
+        judge_beginning(&row)?;
         self.insert_batch_tokens(&mut tx, &batch).await?;
         tx.commit().await.map_err(db)?;
-        batch_row(&row)
+        Ok(row)
     }
 
     fn insert_batch_sql(&self, batch: &NewBatch) -> Sql {
@@ -233,6 +237,7 @@ impl Store {
             .await
             .map_err(db)?;
         if let Some(row) = row {
+            self.control_hint().notify_waiters();
             return batch_row(&row).map(Some);
         }
         match self.batch(tenant, id).await? {

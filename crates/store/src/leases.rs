@@ -6,6 +6,7 @@
 use crate::{
     BatchRow, ShardRow, Store,
     batches::batch_row,
+    dispatch::BATCH_OPEN,
     plan::shard_row,
     row::{Columns, db},
 };
@@ -50,6 +51,12 @@ pub struct ShardPulse {
     pub batch_status: BatchStatus,
     /// Whether the window of its batch has closed.
     pub due: bool,
+    /// Milliseconds until it closes.
+    pub left_ms: i64,
+    /// Whether no line of its batch may begin now: it is paused, or it is not its time.
+    pub held: bool,
+    /// Lines of its batch that may be in flight at once, over all workers.
+    pub max_concurrency: Option<i64>,
 }
 
 impl Store {
@@ -228,8 +235,8 @@ impl Store {
     async fn pulses(&self, shards: &[(ShardId, i64)], alive: &[String]) -> Result<Vec<ShardPulse>> {
         let places: Vec<_> = (1..=shards.len()).map(|at| format!("${at}")).collect();
         let mut select = self.sql(&format!(
-            "SELECT s.id, b.status, CASE WHEN b.expires_at_ms <= now_ms() THEN 1 ELSE 0 END AS due \
-             FROM shards s JOIN batches b ON b.id = s.batch_id WHERE s.id IN ({})",
+            "SELECT s.id, b.status, b.expires_at_ms - now_ms() AS left_ms, b.max_concurrency, \
+             CASE WHEN {BATCH_OPEN} THEN 0 ELSE 1 END AS held FROM shards s JOIN batches b ON b.id = s.batch_id WHERE s.id IN ({})",
             places.join(", ")
         ));
         for (id, _) in shards {
@@ -243,7 +250,10 @@ impl Store {
                 alive: alive.contains(&id),
                 id: ShardId::from_string(id),
                 batch_status: columns.word("status", BatchStatus::parse)?,
-                due: columns.int("due")? != 0,
+                due: columns.int("left_ms")? <= 0,
+                left_ms: columns.int("left_ms")?,
+                held: columns.int("held")? != 0,
+                max_concurrency: columns.opt_int("max_concurrency")?,
             })
         };
         rows.iter().map(pulse).collect()
