@@ -1,6 +1,9 @@
 //! `/v1/batches`: create, read, list, cancel. A batch is a row; the queue only hears that there is one.
 
+pub(crate) mod backlog;
 pub(crate) mod controls;
+mod forecast;
+pub(crate) mod quote;
 mod terms;
 
 use crate::{

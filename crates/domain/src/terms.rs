@@ -75,6 +75,12 @@ impl DailyWindow {
         (self.start_min, self.end_min)
     }
 
+    /// How long it is.
+    #[must_use]
+    pub fn minutes(self) -> i64 {
+        (self.end_min - self.start_min).rem_euclid(1440)
+    }
+
     /// The same as `HH:MM`.
     #[must_use]
     pub fn to_words(self) -> (String, String) {
@@ -128,7 +134,7 @@ mod tests {
     fn a_window_is_two_times_of_the_day() {
         let window = DailyWindow::parse("22:00", "06:30").unwrap();
 
-        assert_eq!(window.to_minutes(), (1320, 390));
+        assert_eq!((window.to_minutes(), window.minutes()), ((1320, 390), 510));
         assert_eq!(window.to_words(), ("22:00".to_owned(), "06:30".to_owned()));
         for (start, end) in [
             ("24:00", "06:00"),

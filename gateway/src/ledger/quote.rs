@@ -43,16 +43,27 @@ impl Prices {
     /// # Errors
     /// When the models were never read and can't be now.
     pub(crate) async fn quote(&self, request: &ModelRequest, backend: &dyn ModelBackend) -> Result<Quote> {
-        if self.models.load().is_none() {
-            self.refresh(backend).await?;
-        }
-        let models = self.models.load();
-        let models = models.as_ref().ok_or_else(|| Error::internal("prices were read and are gone"))?;
+        let models = self.known(backend).await?;
         // Nobody serves a model that is not there: the refusal costs nothing.
         let Some(model) = models.get(&request.head.model) else {
             return Ok(Quote { cost: Some(0), ..Quote::default() });
         };
         Ok(quote(model, request))
+    }
+
+    /// What is known of a model.
+    ///
+    /// # Errors
+    /// When the models were never read and can't be now.
+    pub(crate) async fn model(&self, name: &str, backend: &dyn ModelBackend) -> Result<Option<ModelInfo>> {
+        Ok(self.known(backend).await?.get(name).cloned())
+    }
+
+    async fn known(&self, backend: &dyn ModelBackend) -> Result<Arc<HashMap<String, ModelInfo>>> {
+        if self.models.load().is_none() {
+            self.refresh(backend).await?;
+        }
+        self.models.load_full().ok_or_else(|| Error::internal("prices were read and are gone"))
     }
 }
 

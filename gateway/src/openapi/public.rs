@@ -4,6 +4,7 @@
 
 use super::words::{EndpointWord, OrderWord, PriorityWord};
 use crate::{
+    batches::quote::BatchQuote,
     models::{Model, Models},
     usage,
 };
@@ -39,6 +40,7 @@ use wire::{
         batch,
         cancel_batch,
         patch_batch,
+        quote_batch,
         pause_batch,
         resume_batch,
         usage::own
@@ -224,3 +226,7 @@ fn pause_batch() {}
     ("extend_deadline" = Option<bool>, Query, description = "Whether the deadline moves by as long as the pause was.")
 ), responses((status = 200, body = Batch)))]
 fn resume_batch() {}
+
+/// Say what a batch would take. Nothing is reserved.
+#[utoipa::path(post, path = "/v1/batches/quote", tag = "Batches", request_body = CreateBatch, responses((status = 200, body = BatchQuote)))]
+fn quote_batch() {}

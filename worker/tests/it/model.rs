@@ -25,6 +25,23 @@ pub(crate) struct Model {
     traces: Mutex<HashSet<Option<String>>>,
     holds: watch::Sender<bool>,
     answered: watch::Sender<HashSet<String>>,
+    flight: Mutex<Flight>,
+}
+
+/// The messages that are being answered.
+#[derive(Default)]
+struct Flight {
+    contents: HashSet<String>,
+    most: usize,
+}
+
+/// One of them, until it is dropped.
+struct Passenger<'a>(&'a Model, String);
+
+impl Drop for Passenger<'_> {
+    fn drop(&mut self) {
+        self.0.flight.lock().unwrap().contents.remove(&self.1);
+    }
 }
 
 impl Model {
@@ -34,6 +51,7 @@ impl Model {
             traces: Mutex::default(),
             holds: watch::Sender::new(true),
             answered: watch::Sender::default(),
+            flight: Mutex::default(),
         }
     }
 
@@ -50,6 +68,28 @@ impl Model {
     /// How often a message was asked.
     pub(crate) fn calls(&self, content: &str) -> u32 {
         self.calls.lock().unwrap().get(content).copied().unwrap_or(0)
+    }
+
+    /// How many calls there were.
+    pub(crate) fn all_calls(&self) -> u32 {
+        self.calls.lock().unwrap().values().sum()
+    }
+
+    /// The messages that are being answered.
+    pub(crate) fn in_flight(&self) -> Vec<String> {
+        self.flight.lock().unwrap().contents.iter().cloned().collect()
+    }
+
+    /// The most that ever were at once.
+    pub(crate) fn most_in_flight(&self) -> usize {
+        self.flight.lock().unwrap().most
+    }
+
+    fn board(&self, content: &str) -> Passenger<'_> {
+        let mut flight = self.flight.lock().unwrap();
+        flight.contents.insert(content.to_owned());
+        flight.most = flight.most.max(flight.contents.len());
+        Passenger(self, content.to_owned())
     }
 
     /// The traces that calls belonged to.
@@ -71,6 +111,7 @@ impl ModelBackend for Model {
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let content = body["messages"][0]["content"].as_str().unwrap().to_owned();
         let count = self.count(&content);
+        let _passenger = self.board(&content);
         self.traces.lock().unwrap().insert(context.traceparent.clone());
         match content.split(' ').next().unwrap() {
             "hang" => {
