@@ -1,7 +1,7 @@
 //! What a request may use, before it is made: tokens as a guess, cost as an upper bound.
 
 use arc_swap::ArcSwapOption;
-use domain::{Error, Result};
+use domain::Result;
 use orchestrator::{Dialect, ListPrice, ModelBackend, ModelInfo, ModelRequest};
 use std::{collections::HashMap, sync::Arc};
 
@@ -43,9 +43,10 @@ impl Prices {
     /// # Errors
     /// When the models were never read and can't be now.
     pub(crate) async fn quote(&self, request: &ModelRequest, backend: &dyn ModelBackend) -> Result<Quote> {
-        let models = self.known(backend).await?;
+        self.read_once(backend).await?;
+        let models = self.models.load();
         // Nobody serves a model that is not there: the refusal costs nothing.
-        let Some(model) = models.get(&request.head.model) else {
+        let Some(model) = models.as_ref().and_then(|models| models.get(&request.head.model)) else {
             return Ok(Quote { cost: Some(0), ..Quote::default() });
         };
         Ok(quote(model, request))
@@ -56,14 +57,12 @@ impl Prices {
     /// # Errors
     /// When the models were never read and can't be now.
     pub(crate) async fn model(&self, name: &str, backend: &dyn ModelBackend) -> Result<Option<ModelInfo>> {
-        Ok(self.known(backend).await?.get(name).cloned())
+        self.read_once(backend).await?;
+        Ok(self.models.load().as_ref().and_then(|models| models.get(name).cloned()))
     }
 
-    async fn known(&self, backend: &dyn ModelBackend) -> Result<Arc<HashMap<String, ModelInfo>>> {
-        if self.models.load().is_none() {
-            self.refresh(backend).await?;
-        }
-        self.models.load_full().ok_or_else(|| Error::internal("prices were read and are gone"))
+    async fn read_once(&self, backend: &dyn ModelBackend) -> Result<()> {
+        if self.models.load().is_some() { Ok(()) } else { self.refresh(backend).await }
     }
 }
 

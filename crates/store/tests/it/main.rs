@@ -4,6 +4,7 @@
 
 mod admin;
 mod admission;
+mod backlog;
 mod batches;
 mod blobs;
 mod controls;
