@@ -206,25 +206,32 @@ fn pause(pass: &watch::Sender<Pass>, paused: bool) {
     });
 }
 
-/// Sends one heartbeat for all leases, over and over.
+/// Sends one heartbeat for all leases, over and over, and at once when a batch was changed in this process.
 pub(crate) async fn beat(core: Arc<Core>) {
     let hint = core.store.control_hint();
     loop {
+        // Registered before the heartbeat, so that a change meanwhile is not missed.
+        let mut hinted = std::pin::pin!(hint.notified());
+        hinted.as_mut().enable();
+        pulse(&core).await;
         tokio::select! {
             () = tokio::time::sleep(jittered(core.settings.heartbeat_ms)) => {}
-            () = hint.notified() => {}
+            () = hinted => {}
         }
-        let asked = core.leases.listed();
-        if asked.is_empty() {
-            continue;
-        }
-        let asked_at = Instant::now();
-        let answer = core.store.heartbeat(&core.id, core.settings.lease_ms, &asked);
-        match tokio::time::timeout(core.settings.lease(), answer).await {
-            Ok(Ok(pulses)) => core.leases.renew(&asked, &pulses, asked_at),
-            Ok(Err(error)) => warn!(error = %error.chain(), "heartbeat failed"),
-            Err(_) => info!("heartbeat was not answered in time"),
-        }
+    }
+}
+
+async fn pulse(core: &Core) {
+    let asked = core.leases.listed();
+    if asked.is_empty() {
+        return;
+    }
+    let asked_at = Instant::now();
+    let answer = core.store.heartbeat(&core.id, core.settings.lease_ms, &asked);
+    match tokio::time::timeout(core.settings.lease(), answer).await {
+        Ok(Ok(pulses)) => core.leases.renew(&asked, &pulses, asked_at),
+        Ok(Err(error)) => warn!(error = %error.chain(), "heartbeat failed"),
+        Err(_) => info!("heartbeat was not answered in time"),
     }
 }
 

@@ -9,10 +9,12 @@ pub const DEFAULT_WEIGHT: i64 = 100;
 /// The largest weight; the smallest is 1.
 pub const MAX_WEIGHT: i64 = 1_000;
 
-/// Thousandths: a batch at its usual share, one that is late at its most, an idle one.
-const USUAL: i64 = 1_000;
+/// The part of its tenant's share that a batch usually has, in thousandths.
+pub const USUAL: i64 = 1_000;
+/// That of an idle batch.
+pub const IDLE: i64 = 125;
+/// That of one that is late, at most.
 const MOST: i64 = 4_000;
-const IDLE: i64 = 125;
 /// Steps of the clock for a token at weight 1 and the usual share, times [`USUAL`].
 const STEPS: i128 = 1_000_000;
 

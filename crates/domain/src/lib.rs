@@ -28,5 +28,5 @@ pub use ledger::{RequestOutcome, UsageRecord};
 pub use limit::{Limit, LimitKind, SubjectKind};
 pub use money::Money;
 pub use pointer::{Pointer, PointerKind};
-pub use terms::{DailyWindow, Priority, Terms, lines_of_cap, shards_of_cap};
+pub use terms::{DailyWindow, LINES_A_SHARD, Priority, Terms, lines_of_cap, shards_of_cap};
 pub use usage::Usage;

@@ -1,7 +1,7 @@
 //! When and how much of a batch may run, as its owner asks and may ask anew while it runs.
 
-/// Lines of a capped batch that one shard may have in flight: the cap is divided into so many shards.
-const LINES_A_SHARD: i64 = 64;
+/// Lines of a capped batch that one shard may have in flight at most.
+pub const LINES_A_SHARD: i64 = 64;
 
 /// What goes first among the batches of one tenant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

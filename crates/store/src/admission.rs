@@ -13,6 +13,9 @@ use sqlx::{Any, Transaction};
 /// Of batches whose lines may still run.
 const ENQUEUED: &str = "b.tenant_id = $1 AND b.status IN ('validating', 'in_progress')";
 
+/// What lines of a batch still have to use. Batches from before estimates were kept have none.
+pub(crate) const TOKENS_LEFT: &str = "CASE WHEN b.tokens > b.tokens_done THEN b.tokens - b.tokens_done ELSE 0 END";
+
 /// What lines of one model still have to use. A batch of several models finishes them evenly, as far as this knows.
 const LEFT_OF_MODEL: &str = "CASE WHEN t.tokens = b.tokens THEN b.tokens - b.tokens_done ELSE \
     CAST(round(t.tokens * (1.0 - CAST(b.tokens_done AS DOUBLE PRECISION) / b.tokens)) AS BIGINT) END";
@@ -55,7 +58,7 @@ impl Store {
     ) -> Result<i64> {
         let sql = match model {
             None => format!(
-                "SELECT CAST(COALESCE(SUM(b.tokens - b.tokens_done), 0) AS BIGINT) AS tokens FROM batches b WHERE {ENQUEUED}"
+                "SELECT CAST(COALESCE(SUM({TOKENS_LEFT}), 0) AS BIGINT) AS tokens FROM batches b WHERE {ENQUEUED}"
             ),
             Some(_) => format!(
                 "SELECT CAST(COALESCE(SUM({LEFT_OF_MODEL}), 0) AS BIGINT) AS tokens FROM batches b \

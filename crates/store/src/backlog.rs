@@ -2,11 +2,14 @@
 
 use crate::{
     Store,
+    admission::TOKENS_LEFT,
     dispatch::{BATCH_OPEN, BATCH_RUNS},
     row::{Columns, db},
 };
 use domain::{Priority, Result, TenantId};
 use sqlx::any::AnyRow;
+
+const MINUTE_MS: i64 = 60_000;
 
 /// Work that waits, over all tenants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,7 +38,7 @@ impl Store {
     pub async fn backlog(&self) -> Result<Backlog> {
         let row = self
             .sql(&format!(
-                "SELECT CAST(COALESCE(SUM(b.tokens - b.tokens_done), 0) AS BIGINT) AS tokens, \
+                "SELECT CAST(COALESCE(SUM({TOKENS_LEFT}), 0) AS BIGINT) AS tokens, \
                  (SELECT count(*) FROM shards WHERE status = 'leased') AS shards, \
                  COALESCE(now_ms() - MIN(CASE WHEN COALESCE(b.not_before_ms, 0) > b.created_at_ms THEN b.not_before_ms \
                  ELSE b.created_at_ms END), 0) AS oldest_ms FROM batches b WHERE {BATCH_RUNS} AND {BATCH_OPEN}"
@@ -61,7 +64,7 @@ impl Store {
     ) -> Result<Vec<TenantWork>> {
         let rows = self
             .sql(&format!(
-                "SELECT b.tenant_id, t.batch_weight, CAST(SUM(b.tokens - b.tokens_done) AS BIGINT) AS tokens \
+                "SELECT b.tenant_id, t.batch_weight, CAST(SUM({TOKENS_LEFT}) AS BIGINT) AS tokens \
                  FROM batches b JOIN tenants t ON t.id = b.tenant_id WHERE b.status IN ('validating', 'in_progress') \
                  AND b.expires_at_ms > now_ms() AND {BATCH_OPEN} AND (b.tenant_id <> $1 OR b.priority < $2 \
                  OR (b.priority = $2 AND b.expires_at_ms <= now_ms() + $3)) GROUP BY b.tenant_id, t.batch_weight"
@@ -82,13 +85,15 @@ impl Store {
 
     /// Estimated tokens of the lines that got their record in each of the last `minutes` whole minutes; idle minutes are left out.
     pub async fn throughput(&self, minutes: i64) -> Result<Vec<i64>> {
+        // A clock within the statement would keep PostgreSQL from its index.
+        let now_min = self.now_ms().await? / MINUTE_MS;
         let rows = self
             .sql(
                 "SELECT created_at_ms / 60000 AS minute, CAST(SUM(tokens) AS BIGINT) AS tokens FROM segments \
-                 WHERE created_at_ms >= (now_ms() / 60000 - $1) * 60000 AND created_at_ms < now_ms() / 60000 * 60000 \
-                 GROUP BY created_at_ms / 60000",
+                 WHERE created_at_ms >= $1 AND created_at_ms < $2 GROUP BY created_at_ms / 60000",
             )
-            .bind(minutes)
+            .bind((now_min - minutes) * MINUTE_MS)
+            .bind(now_min * MINUTE_MS)
             .fetch_all(self.reader())
             .await
             .map_err(db)?;

@@ -8,7 +8,7 @@ use crate::{
     row::{Columns, db},
 };
 use domain::{
-    BatchId, Priority, Result, ShardId, TenantId, WorkerId,
+    BatchId, LINES_A_SHARD, Priority, Result, ShardId, TenantId, WorkerId,
     fair::{self, Contender, Progress, Slot, prorate},
 };
 use sqlx::{Any, Transaction, any::AnyRow};
@@ -20,11 +20,6 @@ pub(crate) const BATCH_OPEN: &str = "b.paused_at_ms IS NULL AND (b.not_before_ms
 
 /// Shards of such a batch may begin, as far as it has some and its cap allows.
 pub(crate) const BATCH_RUNS: &str = "b.status = 'in_progress' AND b.expires_at_ms > now_ms()";
-
-/// A batch that runs has a shard that could begin. A cap of lines is one of shards too: `domain::shards_of_cap`.
-const HAS_SHARD: &str = "EXISTS (SELECT 1 FROM shards x WHERE x.batch_id = b.id AND x.status = 'runnable') \
-    AND (b.max_concurrency IS NULL OR (b.max_concurrency + 63) / 64 > \
-    (SELECT count(*) FROM shards x WHERE x.batch_id = b.id AND x.status = 'leased'))";
 
 struct Candidate {
     tenant: TenantId,
@@ -42,7 +37,8 @@ impl Store {
         tenant_shards: Option<i64>,
     ) -> Result<Option<ShardLease>> {
         // Idle workers look often: that must cost neither a lock nor the one writer.
-        let waiting = self.sql("SELECT 1 AS one FROM shards WHERE status = 'runnable' LIMIT 1");
+        let waiting =
+            self.sql("SELECT 1 AS one FROM shards WHERE status = 'runnable' ORDER BY batch_id, ordinal LIMIT 1");
         if waiting.fetch_optional(self.reader()).await.map_err(db)?.is_none() {
             return Ok(None);
         }
@@ -111,12 +107,18 @@ impl Store {
 }
 
 fn candidates_sql() -> String {
+    // A cap of lines is one of shards too: `domain::shards_of_cap`.
+    let has_shard = format!(
+        "EXISTS (SELECT 1 FROM shards x WHERE x.batch_id = b.id AND x.status = 'runnable') \
+         AND (b.max_concurrency IS NULL OR (b.max_concurrency + {LINES_A_SHARD} - 1) / {LINES_A_SHARD} > \
+         (SELECT count(*) FROM shards x WHERE x.batch_id = b.id AND x.status = 'leased'))"
+    );
     format!(
         "SELECT h.*, b.priority, b.tokens, b.tokens_done, b.input_tokens + b.output_tokens AS tokens_used, \
          b.expires_at_ms - now_ms() AS left_ms, b.expires_at_ms - COALESCE(b.not_before_ms, b.created_at_ms) AS window_ms \
          FROM (SELECT t.id AS tenant_id, t.batch_weight, COALESCE(t.batch_shards, CAST($1 AS BIGINT)) AS batch_shards, \
          COALESCE(s.finish, 0) AS finish, COALESCE(f.shards, 0) AS in_flight, \
-         (SELECT b.id FROM batches b WHERE b.tenant_id = t.id AND {BATCH_RUNS} AND {BATCH_OPEN} AND {HAS_SHARD} \
+         (SELECT b.id FROM batches b WHERE b.tenant_id = t.id AND {BATCH_RUNS} AND {BATCH_OPEN} AND {has_shard} \
          ORDER BY b.priority, b.expires_at_ms, b.id LIMIT 1) AS batch_id \
          FROM (SELECT DISTINCT tenant_id FROM batches WHERE status = 'in_progress' AND paused_at_ms IS NULL) w \
          JOIN tenants t ON t.id = w.tenant_id LEFT JOIN shares s ON s.tenant_id = t.id \

@@ -11,7 +11,7 @@ use crate::{
 };
 use axum::{Extension, Json, extract::State};
 use chassis::http::ApiError;
-use domain::{Caller, Money, Priority, RequestContext, Result, fair::DEFAULT_WEIGHT};
+use domain::{Caller, Money, Priority, RequestContext, Result, fair};
 use serde::Serialize;
 use std::sync::Arc;
 use store::{FileIndex, NewBatch};
@@ -19,8 +19,6 @@ use utoipa::ToSchema;
 
 /// The minutes of the recent past that say how fast the workers are.
 const RECENT_MINUTES: i64 = 30;
-/// An idle batch has this part of its tenant's share.
-const IDLE_PART: f64 = 0.125;
 const DAY_MINUTES: f64 = 1_440.0;
 
 /// What a batch would take. Tokens are estimates: one for four bytes of a line, and its `max_tokens`.
@@ -107,11 +105,11 @@ impl Forecast {
     async fn of(new: &NewBatch, gateway: &Gateway) -> Result<Self> {
         let store = &gateway.store;
         let terms = &new.terms;
-        let weight = store.tenant(&new.tenant).await?.map_or(DEFAULT_WEIGHT, |tenant| tenant.batch_weight);
+        let weight = store.tenant(&new.tenant).await?.map_or(fair::DEFAULT_WEIGHT, |tenant| tenant.batch_weight);
         let mut own = Work { weight: weight as f64, tokens: new.tokens.iter().map(|(_, tokens)| *tokens as f64).sum() };
         let itself = own.tokens;
         if terms.priority == Priority::Idle {
-            own.weight *= IDLE_PART;
+            own.weight *= fair::IDLE as f64 / fair::USUAL as f64;
         }
         let mut others = Vec::new();
         for work in store.work_before(&new.tenant, terms.priority, new.window_secs).await? {
