@@ -20,6 +20,8 @@ pub struct Backlog {
     pub leased_shards: i64,
     /// How long the oldest of those batches has been able to run.
     pub oldest_ms: i64,
+    /// Batches that wait to be judged or ended, or are being so.
+    pub unsettled_batches: i64,
 }
 
 /// What one tenant's batches still have to do.
@@ -40,6 +42,8 @@ impl Store {
             .sql(&format!(
                 "SELECT CAST(COALESCE(SUM({TOKENS_LEFT}), 0) AS BIGINT) AS tokens, \
                  (SELECT count(*) FROM shards WHERE status = 'leased') AS shards, \
+                 (SELECT count(*) FROM batches WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling') \
+                 AND (status <> 'in_progress' OR expires_at_ms <= now_ms())) AS unsettled, \
                  COALESCE(now_ms() - MIN(CASE WHEN COALESCE(b.not_before_ms, 0) > b.created_at_ms THEN b.not_before_ms \
                  ELSE b.created_at_ms END), 0) AS oldest_ms FROM batches b WHERE {BATCH_RUNS} AND {BATCH_OPEN}"
             ))
@@ -51,6 +55,7 @@ impl Store {
             runnable_tokens: columns.int("tokens")?,
             leased_shards: columns.int("shards")?,
             oldest_ms: columns.int("oldest_ms")?,
+            unsettled_batches: columns.int("unsettled")?,
         })
     }
 

@@ -10,6 +10,7 @@ struct Gauges {
     runnable_tokens: Gauge<i64>,
     leased_shards: Gauge<i64>,
     oldest: Gauge<f64>,
+    unsettled: Gauge<i64>,
 }
 
 impl Gauges {
@@ -29,6 +30,10 @@ impl Gauges {
                 .with_unit("s")
                 .with_description("For how long the oldest batch that runs has been able to")
                 .build(),
+            unsettled: meter
+                .i64_gauge("tandem.batch.unsettled")
+                .with_description("Batches that wait to be judged or ended, or are being so")
+                .build(),
         }
     }
 
@@ -36,6 +41,7 @@ impl Gauges {
         self.runnable_tokens.record(backlog.runnable_tokens, &[]);
         self.leased_shards.record(backlog.leased_shards, &[]);
         self.oldest.record(backlog.oldest_ms as f64 / 1_000.0, &[]);
+        self.unsettled.record(backlog.unsettled_batches, &[]);
     }
 }
 

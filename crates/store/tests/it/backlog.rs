@@ -20,6 +20,9 @@ async fn what_may_run_is_counted(db: Db) {
     assert_eq!((backlog.runnable_tokens, backlog.leased_shards), (1_000 - TOKENS_A_LINE, 1));
     assert!(backlog.oldest_ms >= 60_000, "{}", backlog.oldest_ms);
     assert_eq!(paused, Backlog { leased_shards: 1, ..Backlog::default() });
+    db.batch().await;
+    db.execute(&format!("UPDATE batches SET expires_at_ms = 1 WHERE id = '{batch}'")).await;
+    assert_eq!(db.store.backlog().await.unwrap().unsettled_batches, 2, "one to judge, one to end");
 }
 
 async fn minutes_of_work_are_measured(db: Db) {
