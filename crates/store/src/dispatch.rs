@@ -21,6 +21,13 @@ pub(crate) const BATCH_OPEN: &str = "b.paused_at_ms IS NULL AND (b.not_before_ms
 /// Shards of such a batch may begin, as far as it has some and its cap allows.
 pub(crate) const BATCH_RUNS: &str = "b.status = 'in_progress' AND b.expires_at_ms > now_ms()";
 
+/// `domain::shards_of_cap` of a batch that has one.
+pub(crate) const SHARDS_OF_CAP: &str = "((b.max_concurrency + 63) / 64)";
+const _: () = assert!(LINES_A_SHARD == 64);
+
+/// A batch that runs has a shard that could begin.
+const HAS_SHARD: &str = "EXISTS (SELECT 1 FROM shards x WHERE x.batch_id = b.id AND x.status = 'runnable')";
+
 struct Candidate {
     tenant: TenantId,
     batch: BatchId,
@@ -44,18 +51,15 @@ impl Store {
         }
         let mut tx = self.begin().await?;
         let clock = self.lock_clock(&mut tx).await?;
-        let mut candidates = self.candidates(&mut tx, tenant_shards).await?;
-        loop {
-            let contenders: Vec<_> = candidates.iter().map(|candidate| candidate.contender).collect();
-            let Some(at) = fair::next(clock, &contenders) else { return Ok(None) };
-            let candidate = candidates.swap_remove(at);
-            // Nothing: its owner cancelled the batch just now.
-            let Some(lease) = self.take_first(&mut tx, &candidate.batch, worker, lease_ms).await? else { continue };
-            let slot = candidate.contender.slot(clock, expected_tokens(&lease, &candidate.contender.head));
-            self.charge(&mut tx, &candidate.tenant, slot).await?;
-            tx.commit().await.map_err(db)?;
-            return Ok(Some(lease));
-        }
+        let candidates = self.candidates(&mut tx, tenant_shards).await?;
+        let contenders: Vec<_> = candidates.iter().map(|candidate| candidate.contender).collect();
+        let Some(at) = fair::next(clock, &contenders) else { return Ok(None) };
+        let Candidate { tenant, batch, contender } = &candidates[at];
+        // None when its owner cancelled the batch just now: the next look finds another.
+        let Some(lease) = self.take_first(&mut tx, batch, worker, lease_ms).await? else { return Ok(None) };
+        self.charge(&mut tx, tenant, contender.slot(clock, expected_tokens(&lease, &contender.head))).await?;
+        tx.commit().await.map_err(db)?;
+        Ok(Some(lease))
     }
 
     async fn lock_clock(&self, tx: &mut Transaction<'static, Any>) -> Result<i64> {
@@ -107,18 +111,14 @@ impl Store {
 }
 
 fn candidates_sql() -> String {
-    // A cap of lines is one of shards too: `domain::shards_of_cap`.
-    let has_shard = format!(
-        "EXISTS (SELECT 1 FROM shards x WHERE x.batch_id = b.id AND x.status = 'runnable') \
-         AND (b.max_concurrency IS NULL OR (b.max_concurrency + {LINES_A_SHARD} - 1) / {LINES_A_SHARD} > \
-         (SELECT count(*) FROM shards x WHERE x.batch_id = b.id AND x.status = 'leased'))"
-    );
     format!(
         "SELECT h.*, b.priority, b.tokens, b.tokens_done, b.input_tokens + b.output_tokens AS tokens_used, \
          b.expires_at_ms - now_ms() AS left_ms, b.expires_at_ms - COALESCE(b.not_before_ms, b.created_at_ms) AS window_ms \
          FROM (SELECT t.id AS tenant_id, t.batch_weight, COALESCE(t.batch_shards, CAST($1 AS BIGINT)) AS batch_shards, \
          COALESCE(s.finish, 0) AS finish, COALESCE(f.shards, 0) AS in_flight, \
-         (SELECT b.id FROM batches b WHERE b.tenant_id = t.id AND {BATCH_RUNS} AND {BATCH_OPEN} AND {has_shard} \
+         (SELECT b.id FROM batches b WHERE b.tenant_id = t.id AND {BATCH_RUNS} AND {BATCH_OPEN} AND {HAS_SHARD} \
+         AND (b.max_concurrency IS NULL OR {SHARDS_OF_CAP} > \
+         (SELECT count(*) FROM shards x WHERE x.batch_id = b.id AND x.status = 'leased')) \
          ORDER BY b.priority, b.expires_at_ms, b.id LIMIT 1) AS batch_id \
          FROM (SELECT DISTINCT tenant_id FROM batches WHERE status = 'in_progress' AND paused_at_ms IS NULL) w \
          JOIN tenants t ON t.id = w.tenant_id LEFT JOIN shares s ON s.tenant_id = t.id \

@@ -6,7 +6,7 @@
 use crate::{
     BatchRow, ShardRow, Store,
     batches::batch_row,
-    dispatch::BATCH_OPEN,
+    dispatch::{BATCH_OPEN, SHARDS_OF_CAP},
     plan::shard_row,
     row::{Columns, db},
 };
@@ -53,7 +53,8 @@ pub struct ShardPulse {
     pub due: bool,
     /// Milliseconds until it closes.
     pub left_ms: i64,
-    /// Whether no line of its batch may begin now: it is paused, or it is not its time.
+    /// Whether no line of the shard may begin now: its batch is paused, it is not its time, or more shards of it are at work than
+    /// its cap allows since it was lowered.
     pub held: bool,
     /// Lines of its batch that may be in flight at once, over all workers.
     pub max_concurrency: Option<i64>,
@@ -236,7 +237,9 @@ impl Store {
         let places: Vec<_> = (1..=shards.len()).map(|at| format!("${at}")).collect();
         let mut select = self.sql(&format!(
             "SELECT s.id, b.status, b.expires_at_ms - now_ms() AS left_ms, b.max_concurrency, \
-             CASE WHEN {BATCH_OPEN} THEN 0 ELSE 1 END AS held FROM shards s JOIN batches b ON b.id = s.batch_id WHERE s.id IN ({})",
+             CASE WHEN {BATCH_OPEN} AND (b.max_concurrency IS NULL OR {SHARDS_OF_CAP} > (SELECT count(*) FROM shards x \
+             WHERE x.batch_id = b.id AND x.status = 'leased' AND x.ordinal < s.ordinal)) THEN 0 ELSE 1 END AS held \
+             FROM shards s JOIN batches b ON b.id = s.batch_id WHERE s.id IN ({})",
             places.join(", ")
         ));
         for (id, _) in shards {

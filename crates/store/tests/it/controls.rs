@@ -9,6 +9,7 @@ on_both!(
     a_pause_moves_the_deadline_only_when_asked,
     a_batch_waits_for_its_beginning_and_its_time_of_the_day,
     a_change_says_what_it_changes,
+    a_lower_cap_lets_go_of_the_shards_beyond_it,
     what_has_ended_is_not_changed,
     a_batch_that_could_never_begin_is_refused,
 );
@@ -113,6 +114,23 @@ async fn a_change_says_what_it_changes(db: Db) {
     assert!(db.store.pause_batch(&stranger, &batch).await.unwrap().is_none());
     let past = BatchPatch { expires_at_ms: Some(1), ..BatchPatch::default() };
     assert_eq!(db.store.patch_batch(&tenant, &batch, &past).await.unwrap_err().param(), Some("expires_at"));
+}
+
+async fn a_lower_cap_lets_go_of_the_shards_beyond_it(db: Db) {
+    let (batch, shards) = db.running(&[1, 1, 1]).await;
+    let worker = WorkerId::generate();
+    let mut held = Vec::new();
+    for shard in &shards {
+        let lease = db.store.claim_shard(shard, &worker, LEASE_MS).await.unwrap().unwrap();
+        held.push((shard.clone(), lease.epoch));
+    }
+
+    let cap = BatchPatch { max_concurrency: Some(Some(65)), ..BatchPatch::default() };
+    db.store.patch_batch(&db.tenant().await, &batch, &cap).await.unwrap();
+
+    let pulses = db.store.heartbeat(&worker, LEASE_MS, &held).await.unwrap();
+    let is_held = |shard: &domain::ShardId| pulses.iter().find(|pulse| pulse.id == *shard).unwrap().held;
+    assert_eq!(shards.iter().map(is_held).collect::<Vec<_>>(), [false, false, true]);
 }
 
 async fn what_has_ended_is_not_changed(db: Db) {
