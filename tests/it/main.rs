@@ -12,5 +12,6 @@ mod limits;
 mod metrics;
 mod outage;
 mod reconcile;
+mod scheduling;
 mod services;
 mod storm;
