@@ -105,8 +105,8 @@ impl Gateway {
         chassis::http::shell(routes, http)
     }
 
-    /// Keeps keys, issuers, limits and prices fresh and removes expired outcomes until the drain begins; writes the ledger and settles
-    /// limits until the last request has ended; waits for uploads that are cleaning up and for requests whose clients may come back.
+    /// Keeps keys, issuers, limits and prices fresh, measures the batch backlog and removes expired outcomes until the drain begins;
+    /// writes the ledger and settles limits until the last request has ended; waits for uploads that are cleaning up and for requests whose clients may come back.
     ///
     /// # Errors
     /// None today: what fails is logged and tried again.
@@ -120,7 +120,9 @@ impl Gateway {
             tokio::join!(self.ledger.run(drain.clone()), self.ledger.age(drain.clone()));
         };
         let limits = self.limits.clone().run(drain.clone());
-        tokio::join!(snapshots, limits, ledger, self.replays.purge(&self.store, &begun), self.finish(&drain));
+        let backlog_period = Duration::from_millis(self.settings.backlog_ms.max(1));
+        let backlog = batches::backlog::report(&self.store, backlog_period, &begun);
+        tokio::join!(snapshots, limits, ledger, backlog, self.replays.purge(&self.store, &begun), self.finish(&drain));
         Ok(())
     }
 
@@ -197,6 +199,9 @@ fn file_routes(form_bytes: usize) -> Router<App> {
 fn batch_routes() -> Router<App> {
     Router::new()
         .route("/v1/batches", get(batches::list).post(batches::create))
-        .route("/v1/batches/{id}", get(batches::one))
+        .route("/v1/batches/quote", post(batches::quote::quote))
+        .route("/v1/batches/{id}", get(batches::one).patch(batches::controls::patch))
+        .route("/v1/batches/{id}/pause", post(batches::controls::pause))
+        .route("/v1/batches/{id}/resume", post(batches::controls::resume))
         .route("/v1/batches/{id}/cancel", post(batches::cancel))
 }

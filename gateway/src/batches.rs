@@ -1,5 +1,11 @@
 //! `/v1/batches`: create, read, list, cancel. A batch is a row; the queue only hears that there is one.
 
+pub(crate) mod backlog;
+pub(crate) mod controls;
+mod forecast;
+pub(crate) mod quote;
+mod terms;
+
 use crate::{
     app::{App, Gateway},
     convert,
@@ -9,12 +15,13 @@ use crate::{
 use axum::{Extension, Json, extract::State};
 use chassis::http::ApiError;
 use domain::{
-    BatchId, Caller, Endpoint, Error, FileId, Pointer, PointerKind, RequestContext, Result, completion_window_secs,
+    BatchId, Caller, Endpoint, Error, FileId, Pointer, PointerKind, RequestContext, Result, Terms,
+    completion_window_secs,
 };
 use serde::Deserialize;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
-use store::{FileIndex, FileRow, NewBatch};
+use store::{FileIndex, NewBatch};
 use wire::batch::{Batch, List};
 
 const METADATA_PAIRS: usize = 16;
@@ -30,6 +37,10 @@ pub(crate) struct CreateBatch {
     completion_window: Option<String>,
     metadata: Option<serde_json::Map<String, Value>>,
     output_expires_after: Option<ExpiresAfter>,
+    priority: Option<String>,
+    not_before: Option<i64>,
+    run_between: Option<terms::RunBetween>,
+    max_concurrency: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,10 +63,9 @@ pub(crate) async fn create(
     Extension(context): Extension<RequestContext>,
     ApiJson(body): ApiJson<CreateBatch>,
 ) -> Result<Json<Batch>, ApiError> {
-    let new = to_new_batch(&context, body)?;
-    let input = require_input(&app.gateway, &new).await?;
-    if let Some(index) = &input.index {
-        identity::require_models(&caller, &serde_json::from_str::<FileIndex>(index).map_err(Error::internal)?)?;
+    let mut new = to_new_batch(&context, body)?;
+    if let Some(index) = require_input(&app.gateway, &caller, &new).await? {
+        new.tokens = index.tokens_by_model();
     }
     let row = app.gateway.store.insert_batch(new).await?;
     ring(&app.gateway, &context, PointerKind::Validate, &row.id).await;
@@ -112,18 +122,23 @@ async fn ring(gateway: &Gateway, context: &RequestContext, kind: PointerKind, id
     }
 }
 
-async fn require_input(gateway: &Gateway, new: &NewBatch) -> Result<FileRow> {
+/// What is known of the lines of the input, which the caller must be allowed to use.
+async fn require_input(gateway: &Gateway, caller: &Caller, new: &NewBatch) -> Result<Option<FileIndex>> {
     let id = &new.input_file_id;
     let file = gateway
         .store
         .file(&new.tenant, id)
         .await?
         .ok_or_else(|| Error::not_found(format!("No such File object: {id}")).with_param("input_file_id"))?;
-    if file.purpose == "batch" {
-        return Ok(file);
+    if file.purpose != "batch" {
+        let message = format!("The file {id} has purpose '{}'; a batch needs one of purpose 'batch'.", file.purpose);
+        return Err(Error::invalid(message).with_param("input_file_id"));
     }
-    let message = format!("The file {id} has purpose '{}'; a batch needs one of purpose 'batch'.", file.purpose);
-    Err(Error::invalid(message).with_param("input_file_id"))
+    let index = file.index.as_deref().map(serde_json::from_str::<FileIndex>).transpose().map_err(Error::internal)?;
+    if let Some(index) = &index {
+        identity::require_models(caller, index)?;
+    }
+    Ok(index)
 }
 
 fn no_such_batch(id: &str) -> Error {
@@ -134,6 +149,12 @@ fn to_new_batch(context: &RequestContext, body: CreateBatch) -> Result<NewBatch>
     let input = required(body.input_file_id, "input_file_id")?;
     let endpoint = to_endpoint(&required(body.endpoint, "endpoint")?)?;
     let window_secs = to_window(&required(body.completion_window, "completion_window")?)?;
+    let terms = Terms {
+        priority: body.priority.as_deref().map(terms::priority).transpose()?.unwrap_or_default(),
+        not_before_ms: body.not_before.map(|secs| terms::time("not_before", secs)).transpose()?,
+        run_between: body.run_between.as_ref().map(terms::run_between).transpose()?,
+        max_concurrency: body.max_concurrency.map(terms::max_concurrency).transpose()?,
+    };
     Ok(NewBatch {
         id: BatchId::generate(),
         tenant: context.tenant.clone(),
@@ -143,6 +164,8 @@ fn to_new_batch(context: &RequestContext, body: CreateBatch) -> Result<NewBatch>
         metadata: body.metadata.map(to_metadata).transpose()?,
         output_expires_secs: body.output_expires_after.map(to_ttl).transpose()?,
         traceparent: context.traceparent.clone(),
+        terms,
+        tokens: Vec::new(),
     })
 }
 

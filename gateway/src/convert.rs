@@ -1,10 +1,10 @@
 //! Rows of the store in the shapes of the wire, and the few values both handlers judge alike.
 
-use domain::{Error, LineCounts, Result, Usage};
+use domain::{DailyWindow, Error, LineCounts, Result, Usage};
 use std::ops::RangeInclusive;
 use store::{BatchRow, FileRow};
 use wire::{
-    batch::{Batch, BatchErrors, BatchUsage, CachedTokens, ReasoningTokens, RequestCounts},
+    batch::{Batch, BatchErrors, BatchUsage, CachedTokens, ReasoningTokens, RequestCounts, RunBetween},
     file::File,
 };
 
@@ -65,6 +65,11 @@ pub(crate) fn batch(row: BatchRow) -> Result<Batch> {
         cancelled_at: row.cancelled_at_ms.map(secs),
         request_counts: counts(row.total_lines, &row.counts),
         usage: Some(usage(&row.usage, row.redone_requests)),
+        priority: row.terms.priority.as_str().to_owned(),
+        not_before: row.terms.not_before_ms.map(secs),
+        run_between: row.terms.run_between.map(run_between),
+        max_concurrency: row.terms.max_concurrency,
+        paused_at: row.paused_at_ms.map(secs),
         metadata: row.metadata.as_deref().map(serde_json::from_str).transpose().map_err(Error::internal)?,
     })
 }
@@ -76,6 +81,11 @@ fn secs(ms: i64) -> i64 {
 /// The window in the words of the request: days are written as hours, so that `1d` reads back as OpenAI's `24h`.
 fn window(secs: i64) -> String {
     format!("{}h", secs / 3_600)
+}
+
+fn run_between(window: DailyWindow) -> RunBetween {
+    let (start, end) = window.to_words();
+    RunBetween { start, end }
 }
 
 fn counts(total: i64, counts: &LineCounts) -> RequestCounts {

@@ -14,7 +14,7 @@ use http::{
     request::Parts,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 const FORM: &str = "multipart/form-data";
 
@@ -111,6 +111,15 @@ fn content_type(headers: &HeaderMap) -> &str {
 fn unsupported(given: &str, wanted: &str) -> Error {
     let given = if given.is_empty() { "no content type".to_owned() } else { format!("`{given}`") };
     Error::new(Kind::UnsupportedMediaType, format!("This request has {given}; send `Content-Type: {wanted}`."))
+}
+
+/// A field that may be left out, or be null to take back what was set: use with `#[serde(default, deserialize_with = ...)]`.
+pub(crate) fn or_null<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// The whole body of a request, within the bound.

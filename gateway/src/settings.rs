@@ -22,6 +22,8 @@ pub struct GatewaySettings {
     pub keys_miss_refresh_ms: u64,
     /// How long a new batch waits for the queue to take its pointer, in milliseconds. The sweep finds it anyway.
     pub ring_timeout_ms: u64,
+    /// How often the batch work that waits is measured, in milliseconds.
+    pub backlog_ms: u64,
     /// How many requests run at once.
     pub overload: OverloadSettings,
     /// How limits are kept between replicas.
@@ -43,6 +45,7 @@ impl Default for GatewaySettings {
             keys_refresh_ms: 2_000,
             keys_miss_refresh_ms: 250,
             ring_timeout_ms: 1_000,
+            backlog_ms: 5_000,
             overload: OverloadSettings::default(),
             limits: LimitsSettings::default(),
             ledger: LedgerSettings::default(),

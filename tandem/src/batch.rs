@@ -1,4 +1,6 @@
-//! `tandem batch`: submit, watch, cancel and download, through the public API.
+//! `tandem batch`: quote, submit, change, watch, cancel and download, through the public API.
+
+pub(crate) mod terms;
 
 use crate::{
     api::Api,
@@ -17,6 +19,7 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
+use terms::Terms;
 use tokio::{fs::File, io::AsyncWriteExt};
 use tokio_util::io::ReaderStream;
 
@@ -25,12 +28,30 @@ const POLL: Duration = Duration::from_millis(500);
 pub(crate) async fn run(args: BatchArgs) -> anyhow::Result<ExitCode> {
     let api = Api::new(&args.api)?;
     match args.action {
-        BatchAction::Submit { file, endpoint, window, watch, json } => {
-            let batch = submit(&api, &file, &endpoint, &window).await?;
+        BatchAction::Submit { file, endpoint, window, terms, watch, json } => {
+            let create = upload(&api, &file, &endpoint, &window, &terms).await?;
+            let batch = api.json(api.request(Method::POST, "/v1/batches").json(&create)).await?;
             if watch {
                 return follow(&api, text(&batch, "id"), json).await;
             }
             print_batch(&batch, json);
+        }
+        BatchAction::Quote { file, endpoint, window, terms } => {
+            let create = upload(&api, &file, &endpoint, &window, &terms).await?;
+            println!("{:#}", api.json(api.request(Method::POST, "/v1/batches/quote").json(&create)).await?);
+        }
+        BatchAction::Set { id, terms, deadline, json } => {
+            let mut patch = terms.to_json();
+            patch.extend(deadline.map(|deadline| ("expires_at".to_owned(), deadline)));
+            let request = api.request(Method::PATCH, &format!("/v1/batches/{id}")).json(&patch);
+            print_batch(&api.json(request).await?, json);
+        }
+        BatchAction::Pause { id, json } => {
+            print_batch(&api.json(api.request(Method::POST, &format!("/v1/batches/{id}/pause"))).await?, json);
+        }
+        BatchAction::Resume { id, extend_deadline, json } => {
+            let path = format!("/v1/batches/{id}/resume?extend_deadline={extend_deadline}");
+            print_batch(&api.json(api.request(Method::POST, &path)).await?, json);
         }
         BatchAction::Watch { id, json } => return follow(&api, &id, json).await,
         BatchAction::Cancel { id, json } => {
@@ -42,15 +63,19 @@ pub(crate) async fn run(args: BatchArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn submit(api: &Api, path: &Path, endpoint: &str, window: &str) -> anyhow::Result<Value> {
+/// Uploads the input and gives the request for a batch of it.
+async fn upload(api: &Api, path: &Path, endpoint: &str, window: &str, terms: &Terms) -> anyhow::Result<Value> {
     let file = File::open(path).await.with_context(|| format!("can't read {}", path.display()))?;
     let bytes = file.metadata().await?.len();
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let part = Part::stream_with_length(Body::wrap_stream(ReaderStream::new(file)), bytes).file_name(name);
     let form = Form::new().text("purpose", "batch").part("file", part);
     let uploaded = api.json(api.request(Method::POST, "/v1/files").multipart(form)).await?;
-    let create = json!({"input_file_id": text(&uploaded, "id"), "endpoint": endpoint, "completion_window": window});
-    api.json(api.request(Method::POST, "/v1/batches").json(&create)).await
+    let mut create = terms.to_json();
+    create.insert("input_file_id".to_owned(), json!(text(&uploaded, "id")));
+    create.insert("endpoint".to_owned(), json!(endpoint));
+    create.insert("completion_window".to_owned(), json!(window));
+    Ok(Value::Object(create))
 }
 
 /// Polls to the end. Exit code 0 means `completed`.
@@ -107,8 +132,9 @@ fn print_batch(batch: &Value, json: bool) {
         return;
     }
     let counts = &batch["request_counts"];
+    let paused = if batch["paused_at"].is_null() { "" } else { " (paused)" };
     println!(
-        "{}  {}  {} completed, {} failed of {}",
+        "{}  {}{paused}  {} completed, {} failed of {}",
         text(batch, "id"),
         text(batch, "status"),
         counts["completed"],

@@ -1,9 +1,13 @@
 //! The command line: every command, flag and help text.
 
-use crate::usage::{Column, NameMap, Tolerance};
+use crate::{
+    batch::terms::{Terms, time},
+    usage::{Column, NameMap, Tolerance},
+};
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
 use domain::{judge_name, judge_note};
+use serde_json::Value;
 use std::{path::PathBuf, time::Duration};
 use store::MAX_KEY_OVERLAP;
 
@@ -144,9 +148,56 @@ pub(crate) enum BatchAction {
         /// How long the batch may take: 1h to 7d.
         #[arg(long, default_value = "24h")]
         window: String,
+        #[command(flatten)]
+        terms: Terms,
         /// Stay until it ends.
         #[arg(long)]
         watch: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Upload a JSONL file and say what a batch of it would take, without making one.
+    Quote {
+        /// The input, one request a line.
+        file: PathBuf,
+        /// The API every line calls.
+        #[arg(long, default_value = "/v1/chat/completions")]
+        endpoint: String,
+        /// How long the batch may take: 1h to 7d.
+        #[arg(long, default_value = "24h")]
+        window: String,
+        #[command(flatten)]
+        terms: Terms,
+    },
+    /// Change a batch that runs.
+    Set {
+        /// Batch id.
+        id: String,
+        #[command(flatten)]
+        terms: Terms,
+        /// Another deadline: RFC 3339 or Unix seconds.
+        #[arg(long, value_parser = time, value_name = "TIME")]
+        deadline: Option<Value>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let no more lines of a batch begin; those in flight finish.
+    Pause {
+        /// Batch id.
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Go on with a paused batch.
+    Resume {
+        /// Batch id.
+        id: String,
+        /// Move its deadline by as long as the pause was.
+        #[arg(long)]
+        extend_deadline: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,

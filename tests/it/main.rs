@@ -12,6 +12,7 @@ mod limits;
 mod metrics;
 mod outage;
 mod reconcile;
+mod scheduling;
 mod services;
 mod spare;
 mod storm;

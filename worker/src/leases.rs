@@ -2,7 +2,7 @@
 //! process that was frozen, or cut off from the database, stops by itself before somebody else takes over.
 
 use crate::{Core, WorkerSettings, settings::jittered};
-use domain::{BatchStatus, ShardId};
+use domain::{BatchStatus, ShardId, lines_of_cap};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
@@ -16,6 +16,8 @@ use tracing::{info, warn};
 /// Why a shard stops before its last line. The later one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ending {
+    /// The batch was paused, or its time of the day is over.
+    Held,
     /// The worker goes away.
     Drain,
     /// The window of the batch closed.
@@ -37,11 +39,21 @@ pub(crate) enum Pass {
     Closed(Ending),
 }
 
+/// What the batch of a shard asks for; it may change while the shard is at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Orders {
+    /// When its window closes.
+    pub(crate) expires: Instant,
+    /// Lines of the shard that may be in flight at once; none = any number.
+    pub(crate) lines: Option<usize>,
+}
+
 #[derive(Debug)]
 struct Entry {
     epoch: i64,
     good_since: Instant,
     pass: watch::Sender<Pass>,
+    orders: watch::Sender<Orders>,
 }
 
 /// All leases of this process.
@@ -56,6 +68,7 @@ pub(crate) struct Hold {
     epoch: i64,
     held: Arc<Mutex<HashMap<ShardId, Entry>>>,
     pass: watch::Sender<Pass>,
+    orders: watch::Sender<Orders>,
 }
 
 impl Leases {
@@ -66,13 +79,16 @@ impl Leases {
     /// Keeps `lease` alive. `asked_at` is when the claim was sent: the lease began no earlier.
     pub(crate) fn hold(&self, lease: &ShardLease, asked_at: Instant) -> Hold {
         let pass = watch::Sender::new(Pass::Open);
-        let entry = Entry { epoch: lease.epoch, good_since: asked_at, pass: pass.clone() };
+        let batch = &lease.batch;
+        let left_ms = batch.expires_at_ms.saturating_sub(batch.read_at_ms);
+        let orders = watch::Sender::new(Orders::new(asked_at, left_ms, batch.terms.max_concurrency));
+        let entry = Entry { epoch: lease.epoch, good_since: asked_at, pass: pass.clone(), orders: orders.clone() };
         let shard = lease.shard.id.clone();
         if let Some(older) = self.held.lock().insert(shard.clone(), entry) {
             // Claimed again by the process that lost it: the older run must not go on unwatched.
             close(&older.pass, Ending::Lost);
         }
-        Hold { shard, epoch: lease.epoch, held: Arc::clone(&self.held), pass }
+        Hold { shard, epoch: lease.epoch, held: Arc::clone(&self.held), pass, orders }
     }
 
     fn listed(&self) -> Vec<(ShardId, i64)> {
@@ -90,7 +106,10 @@ impl Leases {
                     entry.good_since = asked_at;
                     if pulse.batch_status == BatchStatus::Cancelling {
                         close(&entry.pass, Ending::Cancelled);
+                    } else if pulse.held {
+                        close(&entry.pass, Ending::Held);
                     }
+                    order(&entry.orders, Orders::new(asked_at, pulse.left_ms, pulse.max_concurrency));
                 }
                 None => {
                     close(&entry.pass, Ending::Lost);
@@ -114,10 +133,28 @@ impl Leases {
     }
 }
 
+impl Orders {
+    fn new(asked_at: Instant, left_ms: i64, max_concurrency: Option<i64>) -> Self {
+        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+        let lines = max_concurrency.map(|cap| usize::try_from(lines_of_cap(cap)).unwrap_or(usize::MAX));
+        Self { expires: asked_at + left, lines }
+    }
+
+    /// How far the deadlines are apart.
+    fn moved(&self, other: &Self) -> Duration {
+        self.expires.max(other.expires) - self.expires.min(other.expires)
+    }
+}
+
 impl Hold {
     /// Follows whether lines may call.
     pub(crate) fn pass(&self) -> watch::Receiver<Pass> {
         self.pass.subscribe()
+    }
+
+    /// Follows what the batch asks for.
+    pub(crate) fn orders(&self) -> watch::Receiver<Orders> {
+        self.orders.subscribe()
     }
 
     /// No new calls from now on.
@@ -145,6 +182,19 @@ fn close(pass: &watch::Sender<Pass>, ending: Ending) -> bool {
     })
 }
 
+/// The way of a question makes every deadline a little different: that is no news.
+const NO_NEWS: Duration = Duration::from_millis(500);
+
+fn order(orders: &watch::Sender<Orders>, next: Orders) {
+    orders.send_if_modified(|known| {
+        let changes = known.lines != next.lines || known.moved(&next) > NO_NEWS;
+        if changes {
+            *known = next;
+        }
+        changes
+    });
+}
+
 fn pause(pass: &watch::Sender<Pass>, paused: bool) {
     let next = if paused { Pass::Paused } else { Pass::Open };
     pass.send_if_modified(|pass| {
@@ -156,21 +206,32 @@ fn pause(pass: &watch::Sender<Pass>, paused: bool) {
     });
 }
 
-/// Sends one heartbeat for all leases, over and over.
+/// Sends one heartbeat for all leases, over and over, and at once when a batch was changed in this process.
 pub(crate) async fn beat(core: Arc<Core>) {
+    let hint = core.store.control_hint();
     loop {
-        tokio::time::sleep(jittered(core.settings.heartbeat_ms)).await;
-        let asked = core.leases.listed();
-        if asked.is_empty() {
-            continue;
+        // Registered before the heartbeat, so that a change meanwhile is not missed.
+        let mut hinted = std::pin::pin!(hint.notified());
+        hinted.as_mut().enable();
+        pulse(&core).await;
+        tokio::select! {
+            () = tokio::time::sleep(jittered(core.settings.heartbeat_ms)) => {}
+            () = hinted => {}
         }
-        let asked_at = Instant::now();
-        let answer = core.store.heartbeat(&core.id, core.settings.lease_ms, &asked);
-        match tokio::time::timeout(core.settings.lease(), answer).await {
-            Ok(Ok(pulses)) => core.leases.renew(&asked, &pulses, asked_at),
-            Ok(Err(error)) => warn!(error = %error.chain(), "heartbeat failed"),
-            Err(_) => info!("heartbeat was not answered in time"),
-        }
+    }
+}
+
+async fn pulse(core: &Core) {
+    let asked = core.leases.listed();
+    if asked.is_empty() {
+        return;
+    }
+    let asked_at = Instant::now();
+    let answer = core.store.heartbeat(&core.id, core.settings.lease_ms, &asked);
+    match tokio::time::timeout(core.settings.lease(), answer).await {
+        Ok(Ok(pulses)) => core.leases.renew(&asked, &pulses, asked_at),
+        Ok(Err(error)) => warn!(error = %error.chain(), "heartbeat failed"),
+        Err(_) => info!("heartbeat was not answered in time"),
     }
 }
 

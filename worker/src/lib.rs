@@ -17,6 +17,7 @@ mod retry;
 mod settings;
 mod shard;
 mod sweep;
+mod turns;
 mod validate;
 
 pub use settings::WorkerSettings;

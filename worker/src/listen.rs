@@ -1,16 +1,17 @@
-//! The loop of a worker: hear or find a pointer, claim what it points at, settle the delivery, run the work. A claim that
-//! finds nothing to do is the normal fate of a doubled or late pointer.
+//! The loop of a worker: hear or find that there is work, claim what is next, settle the delivery, run the work. A claim that
+//! finds nothing to do is the normal fate of a doubled or late pointer. Which shard is next is the store's decision: the bell of
+//! a shard only says that there is one.
 
 use crate::{Core, finalize, leases::Hold, plan, settings::jittered, shard, validate};
 use chassis::drain::Drain;
-use domain::{BatchId, BatchStatus, Pointer, PointerKind, Result, ShardId};
+use domain::{BatchId, BatchStatus, Pointer, PointerKind, Result};
 use futures::{FutureExt, StreamExt};
 use queue::Delivery;
 use rand::seq::SliceRandom;
 use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use store::{BatchLease, ShardLease};
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     task::JoinSet,
     time::Instant,
 };
@@ -20,18 +21,24 @@ use tracing::{error, warn};
 /// Works until `drain` begins and everything begun is handed back.
 pub(crate) async fn run(core: &Arc<Core>, drain: &Drain) {
     let slots = Arc::new(Semaphore::new(core.settings.shards.max(1)));
+    let ended = Arc::new(Notify::new());
     let mut work = JoinSet::new();
-    let mut ear = Ear::new(Arc::clone(core));
+    let mut ear = Ear::new(Arc::clone(core), Arc::clone(&ended));
     // A slot first, a pointer second: what is claimed starts at once.
     while let Some(Ok(slot)) = unless(drain, Arc::clone(&slots).acquire_owned()).await {
         while work.try_join_next().is_some() {}
         let Some(offer) = unless(drain, ear.next()).await else { break };
         // Not interrupted: a claim whose answer nobody reads would be held for a whole lease.
-        let Some(job) = accept(core, offer).await else { continue };
-        let (core, drain) = (Arc::clone(core), drain.clone());
+        let is_turn = matches!(offer, Offer::Turn);
+        let job = accept(core, offer).await;
+        ear.is_eager = job.is_some() || (ear.is_eager && !is_turn);
+        let Some(job) = job else { continue };
+        let (core, drain, ended) = (Arc::clone(core), drain.clone(), Arc::clone(&ended));
         work.spawn(async move {
             job.run(core, drain).await;
             drop(slot);
+            // It may have been what kept another shard from beginning.
+            ended.notify_one();
         });
     }
     drop(ear);
@@ -49,11 +56,11 @@ async fn unless<T>(drain: &Drain, work: impl Future<Output = T>) -> Option<T> {
 
 /// Claims what is offered. `None` when there was nothing to claim.
 async fn accept(core: &Core, offer: Offer) -> Option<Job> {
-    let pointer = match &offer {
-        Offer::Heard(delivery) => &delivery.pointer,
-        Offer::Found(pointer) => pointer,
+    let claimed = match &offer {
+        Offer::Heard(delivery) => claim(core, &delivery.pointer).await,
+        Offer::Found(pointer) => claim(core, pointer).await,
+        Offer::Turn => claim_next(core).await,
     };
-    let claimed = claim(core, pointer).await;
     // Claimed, then acknowledged: from here on the lease is what keeps the work safe.
     if let Offer::Heard(delivery) = offer {
         let settled = if claimed.is_ok() { delivery.ack().await } else { delivery.nack().await };
@@ -136,17 +143,26 @@ fn log<P>(id: &str, ended: Result<Result<()>, P>) {
 /// Claims what the pointer leads to, if there is anything to do.
 async fn claim(core: &Core, pointer: &Pointer) -> Result<Option<Job>> {
     match pointer.kind {
-        PointerKind::Shard => {
-            let asked_at = std::time::Instant::now();
-            let shard = ShardId::from_string(&pointer.id);
-            let lease = core.store.claim_shard(&shard, &core.id, core.settings.lease_ms).await?;
-            Ok(lease.map(|lease| {
-                let hold = core.leases.hold(&lease, asked_at);
-                Job::Shard(Box::new(lease), hold)
-            }))
-        }
+        PointerKind::Shard => claim_next(core).await,
         PointerKind::Validate | PointerKind::Finalize => claim_batch(core, &BatchId::from_string(&pointer.id)).await,
     }
+}
+
+/// Claims whatever is next. New batches are judged first: until then nobody knows that they have shards.
+async fn claim_next(core: &Core) -> Result<Option<Job>> {
+    if let Some(pointer) = core.store.unsettled_batch().await?
+        && let Some(job) = claim_batch(core, &BatchId::from_string(&pointer.id)).await?
+    {
+        return Ok(Some(job));
+    }
+    let asked_at = std::time::Instant::now();
+    let settings = &core.settings;
+    let cap = settings.tenant_shards.map(i64::from);
+    let lease = core.store.claim_next_shard(&core.id, settings.lease_ms, cap).await?;
+    Ok(lease.map(|lease| {
+        let hold = core.leases.hold(&lease, asked_at);
+        Job::Shard(Box::new(lease), hold)
+    }))
 }
 
 async fn claim_batch(core: &Core, batch: &BatchId) -> Result<Option<Job>> {
@@ -165,6 +181,10 @@ struct Ear {
     listen_at: Instant,
     found: VecDeque<Pointer>,
     look_at: Instant,
+    /// Whether there may be more to do, though nobody rang.
+    is_eager: bool,
+    /// Told whenever a job of this worker has ended.
+    ended: Arc<Notify>,
 }
 
 /// Deliveries, taken from the doorbell by a task of their own. Polled only between claims, the doorbell could sit on a
@@ -177,28 +197,38 @@ struct Heard {
 enum Offer {
     Heard(Delivery),
     Found(Pointer),
+    /// Whatever is next.
+    Turn,
 }
 
 impl Ear {
-    fn new(core: Arc<Core>) -> Self {
+    fn new(core: Arc<Core>, ended: Arc<Notify>) -> Self {
         let now = Instant::now();
-        Self { core, heard: None, listen_at: now, found: VecDeque::new(), look_at: now }
+        Self { core, heard: None, listen_at: now, found: VecDeque::new(), look_at: now, is_eager: true, ended }
     }
 
     async fn next(&mut self) -> Offer {
         loop {
+            if self.look_at <= Instant::now() {
+                self.look().await;
+            }
             if let Some(pointer) = self.found.pop_front() {
                 return Offer::Found(pointer);
             }
             if self.heard.is_none() && self.listen_at <= Instant::now() {
                 self.listen().await;
             }
+            if self.is_eager {
+                let waiting = self.heard.as_mut().and_then(|heard| heard.deliveries.try_recv().ok());
+                return waiting.map_or(Offer::Turn, Offer::Heard);
+            }
             tokio::select! {
                 delivery = heard(&mut self.heard) => match delivery {
                     Some(delivery) => return Offer::Heard(delivery),
                     None => self.heard = None,
                 },
-                () = tokio::time::sleep_until(self.look_at) => self.look().await,
+                () = self.ended.notified() => self.is_eager = true,
+                () = tokio::time::sleep_until(self.look_at) => {}
             }
         }
     }
@@ -224,12 +254,13 @@ impl Ear {
 
     async fn look(&mut self) {
         self.look_at = Instant::now() + jittered(self.core.settings.poll_ms);
+        self.is_eager = true;
         let limit = i64::try_from(self.core.settings.shards * 2).unwrap_or(i64::MAX);
-        match self.core.store.runnable_pointers(limit).await {
+        match self.core.store.waiting_batches(limit).await {
             Ok(mut pointers) => {
                 // Workers that look at the same moment should not fight for the same row.
                 pointers.shuffle(&mut rand::rng());
-                self.found.extend(pointers);
+                self.found = pointers.into();
             }
             Err(error) => warn!(error = %error.chain(), "cannot look for work"),
         }

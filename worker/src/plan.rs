@@ -60,27 +60,28 @@ pub(crate) struct Cut {
     pub(crate) lines: usize,
     pub(crate) start: u64,
     pub(crate) end: u64,
+    /// Estimated.
+    pub(crate) tokens: u64,
 }
 
 /// Cuts consecutive lines into shards. A line that is too large by itself has its own.
 pub(crate) fn cut(places: &[Place], settings: &WorkerSettings) -> Vec<Cut> {
     let mut cuts: Vec<Cut> = Vec::new();
-    let mut tokens = 0;
     for place in places {
         let fits = cuts.last().is_some_and(|cut| {
             cut.lines < settings.shard_lines
                 && place.end() - cut.start <= settings.shard_bytes
-                && tokens + u64::from(place.tokens) <= settings.shard_tokens
+                && cut.tokens + u64::from(place.tokens) <= settings.shard_tokens
         });
         match cuts.last_mut().filter(|_| fits) {
             Some(cut) => {
                 cut.lines += 1;
                 cut.end = place.end();
-                tokens += u64::from(place.tokens);
+                cut.tokens += u64::from(place.tokens);
             }
             None => {
-                cuts.push(Cut { lines: 1, start: place.offset, end: place.end() });
-                tokens = u64::from(place.tokens);
+                let tokens = u64::from(place.tokens);
+                cuts.push(Cut { lines: 1, start: place.offset, end: place.end(), tokens });
             }
         }
     }
@@ -98,6 +99,7 @@ fn number(cuts: &[Cut], first_ordinal: usize, first_line: i64) -> Vec<NewShard> 
             line_count: signed(cut.lines as u64),
             byte_start: signed(cut.start),
             byte_end: signed(cut.end),
+            tokens: signed(cut.tokens),
         };
         line += shard.line_count;
         shard
@@ -132,7 +134,7 @@ mod tests {
         let cuts = cut(&places(&[10; 7]), &settings(3, 1000, 1000));
 
         assert_eq!(lines(&cuts), [3, 3, 1]);
-        assert_eq!(cuts[1], Cut { lines: 3, start: 33, end: 65 });
+        assert_eq!(cuts[1], Cut { lines: 3, start: 33, end: 65, tokens: 6 });
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct WorkerSettings {
     /// Shards worked on at once.
     pub shards: usize,
+    /// Shards of one tenant that all workers together work on at once, where nothing else is set for it; none = all slots.
+    pub tenant_shards: Option<u32>,
     /// Calls in flight at once, per model; how many of them an endpoint carries is decided where they are routed.
     pub concurrency: usize,
     /// How long a lease lasts without a heartbeat.
@@ -54,6 +56,7 @@ impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
             shards: 4,
+            tenant_shards: None,
             concurrency: 256,
             lease_ms: 30_000,
             heartbeat_ms: 10_000,

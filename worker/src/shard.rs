@@ -8,10 +8,11 @@ use crate::{
     checkpoint::{Checkpoint, Flushed},
     gate::backoff,
     input::Input,
-    leases::{Ending, Hold, Pass},
+    leases::{Ending, Hold, Orders, Pass},
     line::{self, Line},
     plan,
     record::Record,
+    turns::Turns,
 };
 use bytes::Bytes;
 use chassis::drain::Drain;
@@ -19,7 +20,7 @@ use domain::{Pointer, PointerKind, Result};
 use std::{sync::Arc, time::Duration};
 use store::ShardLease;
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::watch,
     task::{JoinError, JoinSet},
     time::Instant,
 };
@@ -37,7 +38,7 @@ pub(crate) async fn run(core: Arc<Core>, drain: Drain, lease: ShardLease, hold: 
             return Err(error);
         }
     };
-    let mut run = Run::new(core, drain, lease, hold).await?;
+    let mut run = Run::new(core, drain, lease, hold);
     run.start(lines);
     run.work().await;
     run.finish().await
@@ -68,16 +69,17 @@ struct Run {
     lease: ShardLease,
     hold: Hold,
     pass: watch::Receiver<Pass>,
+    orders: watch::Receiver<Orders>,
     lines: JoinSet<Option<Record>>,
     checkpoint: Checkpoint,
     /// Calls that may be in flight.
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     /// How many that is while this shard is suspect of killing workers, and each line is a checkpoint.
     care: Option<usize>,
     /// Lines below this number may have been in flight when an earlier worker crashed.
     redone_below: usize,
-    /// When the window of the batch closes; `None` once it has.
-    expires: Option<Instant>,
+    /// Whether the window of the batch has closed.
+    expired: bool,
     draining: bool,
     stop_at: Option<Instant>,
     crashed: bool,
@@ -87,6 +89,7 @@ struct Run {
 
 enum Event {
     Pass(Pass),
+    Orders,
     Drain,
     Expired,
     Stop,
@@ -96,9 +99,7 @@ enum Event {
 }
 
 impl Run {
-    async fn new(core: Arc<Core>, drain: Drain, lease: ShardLease, hold: Hold) -> Result<Self> {
-        let left_ms = lease.batch.expires_at_ms.saturating_sub(core.store.now_ms().await?);
-        let expires = Instant::now() + Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+    fn new(core: Arc<Core>, drain: Drain, lease: ShardLease, hold: Hold) -> Self {
         let done = &lease.shard.done;
         let suspect = poison::is_suspect(&lease);
         let at_risk = core.settings.flush_lines + core.settings.concurrency;
@@ -106,14 +107,15 @@ impl Run {
             0 => 0,
             _ => done.missing().nth(at_risk).unwrap_or(done.len()),
         };
-        Ok(Self {
+        let run = Self {
             pass: hold.pass(),
+            orders: hold.orders(),
             lines: JoinSet::new(),
             checkpoint: Checkpoint::new(done.len()),
-            turns: Arc::new(Semaphore::new(if suspect { 1 } else { done.len().max(1) })),
+            turns: Turns::new(),
             care: suspect.then_some(1),
             redone_below,
-            expires: Some(expires),
+            expired: false,
             draining: false,
             stop_at: None,
             crashed: false,
@@ -123,7 +125,16 @@ impl Run {
             drain,
             lease,
             hold,
-        })
+        };
+        run.allow_turns();
+        run
+    }
+
+    /// Lets as many lines into flight as care and the batch allow.
+    fn allow_turns(&self) {
+        let lines = self.lease.shard.done.len();
+        let bounds = [self.care, self.orders.borrow().lines];
+        self.turns.allow(bounds.into_iter().flatten().fold(lines, usize::min).max(1));
     }
 
     /// Starts every line that has no record yet. They queue at the gate of their model.
@@ -148,7 +159,7 @@ impl Run {
             };
             let (core, turns) = (Arc::clone(&self.core), Arc::clone(&self.turns));
             self.lines.spawn(async move {
-                let _turn = turns.acquire_owned().await.ok()?;
+                let _turn = turns.take().await?;
                 line::run(core, line).await
             });
         }
@@ -159,12 +170,13 @@ impl Run {
             match self.next().await {
                 Event::Pass(Pass::Closed(ending)) => self.stop_within(self.grace(ending)),
                 Event::Pass(Pass::Open | Pass::Paused) | Event::FlushDue => {}
+                Event::Orders => self.allow_turns(),
                 Event::Drain => {
                     self.draining = true;
                     self.hold.close(Ending::Drain);
                 }
                 Event::Expired => {
-                    self.expires = None;
+                    self.expired = true;
                     self.hold.close(Ending::Expired);
                 }
                 Event::Line(joined) => self.take_in(joined),
@@ -178,12 +190,14 @@ impl Run {
 
     async fn next(&mut self) -> Event {
         let due = self.checkpoint.due(&self.core.settings);
+        let expires = Instant::from_std(self.orders.borrow().expires);
         tokio::select! {
             biased;
             _ = self.pass.changed() => Event::Pass(*self.pass.borrow_and_update()),
             () = at(self.stop_at) => Event::Stop,
             () = self.drain.begun(), if !self.draining => Event::Drain,
-            () = at(self.expires) => Event::Expired,
+            _ = self.orders.changed() => Event::Orders,
+            () = tokio::time::sleep_until(expires), if !self.expired => Event::Expired,
             joined = self.lines.join_next() => joined.map_or(Event::NoMoreLines, Event::Line),
             () = at(due) => Event::FlushDue,
         }
@@ -192,6 +206,8 @@ impl Run {
     /// How long calls in flight may go on.
     fn grace(&self, ending: Ending) -> Duration {
         match ending {
+            // What is in flight may finish; no call takes longer.
+            Ending::Held => self.core.settings.call_timeout,
             Ending::Drain => Duration::from_millis(self.core.settings.drain_grace_ms),
             Ending::Expired => Duration::from_millis(self.core.settings.expiry_grace_ms),
             Ending::Cancelled | Ending::Lost => Duration::ZERO,
@@ -245,8 +261,8 @@ impl Run {
     /// Each checkpoint of a suspect shard doubles what may be in flight, until it runs as any other.
     fn trust(&mut self) {
         if let Some(care) = self.care {
-            self.turns.add_permits(if care < poison::TRUSTED { care } else { self.lease.shard.done.len() });
             self.care = (care < poison::TRUSTED).then_some(care * 2);
+            self.allow_turns();
         }
     }
 
@@ -277,6 +293,8 @@ impl Run {
         }
         self.core.store.release_shard(&self.lease, self.crashed).await?;
         let pointer = match ending {
+            // Nobody may run it now; who looks later finds it.
+            Some(Ending::Held) => return Ok(()),
             Some(Ending::Cancelled | Ending::Expired) => Pointer::new(PointerKind::Finalize, batch.as_str()),
             _ => Pointer::new(PointerKind::Shard, self.lease.shard.id.as_str()),
         };

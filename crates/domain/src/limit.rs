@@ -17,17 +17,20 @@ pub enum LimitKind {
     UsdPerMonth,
     /// Spend since the limit was made, in nano-USD.
     UsdTotal,
+    /// Estimated tokens of lines of batches that have no record yet.
+    EnqueuedTokens,
 }
 
 impl LimitKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RequestsPerMinute,
         Self::TokensPerMinute,
         Self::ConcurrentRequests,
         Self::UsdPerDay,
         Self::UsdPerMonth,
         Self::UsdTotal,
+        Self::EnqueuedTokens,
     ];
 
     /// Its word in JSON, SQL and metrics.
@@ -40,6 +43,7 @@ impl LimitKind {
             Self::UsdPerDay => "usd_per_day",
             Self::UsdPerMonth => "usd_per_month",
             Self::UsdTotal => "usd_total",
+            Self::EnqueuedTokens => "enqueued_tokens",
         }
     }
 

@@ -2,11 +2,16 @@
 
 use crate::{
     Store,
+    controls::judge_beginning,
     paging::page,
     row::{Columns, db},
+    store::Sql,
 };
-use domain::{BatchId, BatchStatus, Endpoint, Error, FileId, Kind, LineCounts, Result, TenantId, Usage};
-use sqlx::any::AnyRow;
+use domain::{
+    BatchId, BatchStatus, DailyWindow, Endpoint, Error, FileId, Kind, LineCounts, Priority, Result, TenantId, Terms,
+    Usage,
+};
+use sqlx::{Any, Transaction, any::AnyRow};
 
 /// A batch to be made; it starts as `validating`.
 #[derive(Debug, Clone)]
@@ -27,6 +32,10 @@ pub struct NewBatch {
     pub output_expires_secs: Option<i64>,
     /// W3C `traceparent` of the request that made it; the model calls of its lines carry it on.
     pub traceparent: Option<String>,
+    /// When and how much of it may run.
+    pub terms: Terms,
+    /// The estimated tokens of its lines, by model.
+    pub tokens: Vec<(String, i64)>,
 }
 
 /// A batch. Times are milliseconds of the database's clock.
@@ -48,6 +57,14 @@ pub struct BatchRow {
     pub output_expires_secs: Option<i64>,
     /// W3C `traceparent` of the request that made it; the model calls of its lines carry it on.
     pub traceparent: Option<String>,
+    /// When and how much of it may run.
+    pub terms: Terms,
+    /// Since when its owner lets no line begin.
+    pub paused_at_ms: Option<i64>,
+    /// Estimated tokens of all its lines.
+    pub tokens: i64,
+    /// Of these, of lines with a record.
+    pub tokens_done: i64,
     /// Where it is in its life.
     pub status: BatchStatus,
     /// The model, when all lines name the same one.
@@ -103,27 +120,54 @@ impl BatchRow {
 }
 
 impl Store {
-    /// Makes a batch.
+    /// Makes a batch. RateLimited (code `token_limit_exceeded`) when the tenant has too many tokens enqueued.
     pub async fn insert_batch(&self, batch: NewBatch) -> Result<BatchRow> {
-        let row = self
-            .sql(
-                "INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_secs, metadata, output_expires_secs, \
-                 traceparent, status, created_at_ms, expires_at_ms, rung_at_ms) SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'validating', \
-                 clock.now, clock.now + CAST($5 AS BIGINT) * 1000, clock.now FROM (SELECT now_ms() AS now) clock \
-                 RETURNING *, now_ms() AS read_at_ms",
-            )
-            .bind(batch.id.as_str())
-            .bind(batch.tenant.as_str())
-            .bind(batch.endpoint.as_str())
-            .bind(batch.input_file_id.as_str())
-            .bind(batch.window_secs)
-            .bind(batch.metadata)
-            .bind(batch.output_expires_secs)
-            .bind(batch.traceparent)
-            .fetch_one(self.writer())
-            .await
-            .map_err(db)?;
-        batch_row(&row)
+        let mut tx = self.begin().await?;
+        self.require_room(&mut tx, &batch).await?;
+        let row = self.insert_batch_sql(&batch).fetch_one(&mut *tx).await.map_err(db)?;
+        let row = batch_row(&row)?;
+        judge_beginning(&row)?;
+        self.insert_batch_tokens(&mut tx, &batch).await?;
+        tx.commit().await.map_err(db)?;
+        Ok(row)
+    }
+
+    fn insert_batch_sql(&self, batch: &NewBatch) -> Sql {
+        let daily = batch.terms.run_between.map(DailyWindow::to_minutes);
+        self.sql(
+            "INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_secs, metadata, output_expires_secs, \
+             traceparent, priority, not_before_ms, daily_start_min, daily_end_min, max_concurrency, tokens, status, created_at_ms, \
+             expires_at_ms, rung_at_ms) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'validating', \
+             clock.now, clock.now + CAST($5 AS BIGINT) * 1000, clock.now FROM (SELECT now_ms() AS now) clock \
+             RETURNING *, now_ms() AS read_at_ms",
+        )
+        .bind(batch.id.as_str().to_owned())
+        .bind(batch.tenant.as_str().to_owned())
+        .bind(batch.endpoint.as_str())
+        .bind(batch.input_file_id.as_str().to_owned())
+        .bind(batch.window_secs)
+        .bind(batch.metadata.clone())
+        .bind(batch.output_expires_secs)
+        .bind(batch.traceparent.clone())
+        .bind(batch.terms.priority.rank())
+        .bind(batch.terms.not_before_ms)
+        .bind(daily.map(|(start, _)| start))
+        .bind(daily.map(|(_, end)| end))
+        .bind(batch.terms.max_concurrency)
+        .bind(batch.tokens.iter().map(|(_, tokens)| tokens).sum::<i64>())
+    }
+
+    async fn insert_batch_tokens(&self, tx: &mut Transaction<'static, Any>, batch: &NewBatch) -> Result<()> {
+        for (model, tokens) in &batch.tokens {
+            self.sql("INSERT INTO batch_tokens (batch_id, model, tokens) VALUES ($1, $2, $3)")
+                .bind(batch.id.as_str())
+                .bind(model.as_str())
+                .bind(*tokens)
+                .execute(&mut **tx)
+                .await
+                .map_err(db)?;
+        }
+        Ok(())
     }
 
     /// A tenant's batch.
@@ -193,6 +237,7 @@ impl Store {
             .await
             .map_err(db)?;
         if let Some(row) = row {
+            self.control_hint().notify_waiters();
             return batch_row(&row).map(Some);
         }
         match self.batch(tenant, id).await? {
@@ -215,6 +260,10 @@ pub(crate) fn batch_row(row: &AnyRow) -> Result<BatchRow> {
         metadata: columns.opt_text("metadata")?,
         output_expires_secs: columns.opt_int("output_expires_secs")?,
         traceparent: columns.opt_text("traceparent")?,
+        terms: terms(&columns)?,
+        paused_at_ms: columns.opt_int("paused_at_ms")?,
+        tokens: columns.int("tokens")?,
+        tokens_done: columns.int("tokens_done")?,
         status: columns.word("status", BatchStatus::parse)?,
         model: columns.opt_text("model")?,
         errors_json: columns.opt_text("errors_json")?,
@@ -237,5 +286,15 @@ pub(crate) fn batch_row(row: &AnyRow) -> Result<BatchRow> {
         expired_at_ms: columns.opt_int("expired_at_ms")?,
         cancelling_at_ms: columns.opt_int("cancelling_at_ms")?,
         cancelled_at_ms: columns.opt_int("cancelled_at_ms")?,
+    })
+}
+
+fn terms(columns: &Columns<'_>) -> Result<Terms> {
+    let daily = columns.opt_int("daily_start_min")?.zip(columns.opt_int("daily_end_min")?);
+    Ok(Terms {
+        priority: columns.rank("priority", Priority::from_rank)?,
+        not_before_ms: columns.opt_int("not_before_ms")?,
+        run_between: daily.and_then(|(start, end)| DailyWindow::from_minutes(start, end)),
+        max_concurrency: columns.opt_int("max_concurrency")?,
     })
 }

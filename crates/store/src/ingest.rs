@@ -20,6 +20,9 @@ const MAX_TALLIES: usize = 32;
 const MAX_FIRST_LINES: usize = 10;
 const OTHERS: &str = "(others)";
 
+/// More than any model generates for one request: what a line asks for beyond is no estimate.
+const MOST_GENERATED: u64 = 1 << 24;
+
 /// Size of a [`LineRecord`] in the index blob.
 pub const INDEX_RECORD_BYTES: u64 = 16;
 
@@ -59,6 +62,40 @@ pub struct FileIndex {
     pub urls: Vec<Tally>,
     /// Which models the lines name.
     pub models: Vec<Tally>,
+    /// What the lines of each model are expected to use. Empty in files from before this was kept.
+    #[serde(default)]
+    pub estimates: Vec<ModelEstimate>,
+}
+
+/// What the lines of one model are expected to use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelEstimate {
+    /// The model.
+    pub model: String,
+    /// Its lines.
+    pub lines: u64,
+    /// Tokens of their prompts: a quarter of their bytes.
+    pub prompt_tokens: u64,
+    /// What they may generate, as far as they say it.
+    pub output_tokens: u64,
+    /// Lines that don't say how much they may generate.
+    pub unbounded_lines: u64,
+}
+
+impl FileIndex {
+    /// The estimated tokens of the lines, by model.
+    #[must_use]
+    pub fn tokens_by_model(&self) -> Vec<(String, i64)> {
+        let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+        match (self.estimates.as_slice(), self.models.first()) {
+            ([], None) => Vec::new(),
+            ([], Some(first)) => vec![(first.value.clone(), count(self.tokens))],
+            (estimates, _) => {
+                let tokens = |one: &ModelEstimate| count(one.prompt_tokens.saturating_add(one.output_tokens));
+                estimates.iter().map(|one| (one.model.clone(), tokens(one))).collect()
+            }
+        }
+    }
 }
 
 /// A mistake in one line.
@@ -192,11 +229,14 @@ impl Findings {
 
     fn take_line(&mut self, line: Line<'_>) {
         let judged = judge(line.bytes);
-        let generated = judged.as_ref().map_or(0, |good| good.max_tokens);
-        let tokens = u64::from(line.len / 4).saturating_add(generated).min(u64::from(u32::MAX));
-        self.record(line.offset, line.len, tokens);
+        let prompt = u64::from(line.len / 4);
+        let generated = judged.as_ref().map_or(0, |good| good.max_tokens.unwrap_or(0).min(MOST_GENERATED));
+        self.record(line.offset, line.len, prompt + generated);
         match judged {
-            Ok(good) => self.take_good(line.number, &good),
+            Ok(good) => {
+                self.estimate(&good, prompt, generated);
+                self.take_good(line.number, &good);
+            }
             Err(refusal) => self.refuse(line.number, refusal),
         }
     }
@@ -208,6 +248,21 @@ impl Findings {
             let message = format!("The custom_id '{}' occurs in an earlier line.", clip(&good.custom_id));
             self.refuse(number, Refusal { code: "duplicate_custom_id", message, param: Some("custom_id") });
         }
+    }
+
+    fn estimate(&mut self, good: &GoodLine<'_>, prompt: u64, generated: u64) {
+        let estimates = &mut self.found.estimates;
+        let place = estimates.iter().position(|one| one.model == clip(&good.model));
+        let model = if place.is_none() && estimates.len() >= MAX_TALLIES { OTHERS } else { clip(&good.model) };
+        let place = place.or_else(|| estimates.iter().position(|one| one.model == model)).unwrap_or_else(|| {
+            estimates.push(ModelEstimate { model: model.to_owned(), ..ModelEstimate::default() });
+            estimates.len() - 1
+        });
+        let one = &mut estimates[place];
+        one.lines += 1;
+        one.prompt_tokens = one.prompt_tokens.saturating_add(prompt);
+        one.output_tokens = one.output_tokens.saturating_add(generated);
+        one.unbounded_lines += u64::from(good.max_tokens.is_none());
     }
 
     /// A line beyond the limit costs neither memory nor an index record; the first one is the mistake.

@@ -6,6 +6,7 @@
 use crate::{
     BatchRow, ShardRow, Store,
     batches::batch_row,
+    dispatch::{BATCH_OPEN, SHARDS_OF_CAP},
     plan::shard_row,
     row::{Columns, db},
 };
@@ -50,6 +51,13 @@ pub struct ShardPulse {
     pub batch_status: BatchStatus,
     /// Whether the window of its batch has closed.
     pub due: bool,
+    /// Milliseconds until it closes.
+    pub left_ms: i64,
+    /// Whether no line of the shard may begin now: its batch is paused, it is not its time, or more shards of it are at work than
+    /// its cap allows since it was lowered.
+    pub held: bool,
+    /// Lines of its batch that may be in flight at once, over all workers.
+    pub max_concurrency: Option<i64>,
 }
 
 impl Store {
@@ -104,7 +112,7 @@ impl Store {
         self.changed(statement).await
     }
 
-    /// Claims a runnable shard, or one whose lease has ended. `None`: done, held, or its batch does not run.
+    /// Claims one shard out of turn: a runnable one, or one whose lease has ended. `None`: done, held, or its batch does not run.
     pub async fn claim_shard(&self, id: &ShardId, worker: &WorkerId, lease_ms: i64) -> Result<Option<ShardLease>> {
         // Most stale doorbells end here, without a lock.
         let free = self
@@ -119,7 +127,20 @@ impl Store {
         let Some(free) = free else { return Ok(None) };
         let batch_id = BatchId::from_string(Columns(&free).text("batch_id")?);
         let mut tx = self.begin().await?;
-        let batch = self.lock_batch(&mut tx, &batch_id).await?;
+        let lease = self.take_shard(&mut tx, (&batch_id, id), worker, lease_ms).await?;
+        tx.commit().await.map_err(db)?;
+        Ok(lease)
+    }
+
+    /// Claims a shard of a batch within a transaction.
+    pub(crate) async fn take_shard(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        (batch, shard): (&BatchId, &ShardId),
+        worker: &WorkerId,
+        lease_ms: i64,
+    ) -> Result<Option<ShardLease>> {
+        let batch = self.lock_batch(tx, batch).await?;
         let Some(batch) = batch.filter(|batch| batch.status == BatchStatus::InProgress && !batch.is_due()) else {
             return Ok(None);
         };
@@ -129,13 +150,12 @@ impl Store {
                  status = 'leased', owner = $2, epoch = epoch + 1, lease_until_ms = now_ms() + $3 WHERE id = $1 \
                  AND (status = 'runnable' OR (status = 'leased' AND lease_until_ms <= now_ms())) RETURNING *",
             )
-            .bind(id.as_str())
+            .bind(shard.as_str())
             .bind(worker.as_str())
             .bind(lease_ms)
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut **tx)
             .await
             .map_err(db)?;
-        tx.commit().await.map_err(db)?;
         let Some(shard) = row.as_ref().map(shard_row).transpose()? else { return Ok(None) };
         Ok(Some(ShardLease { epoch: shard.epoch, shard, batch, owner: worker.clone() }))
     }
@@ -216,7 +236,9 @@ impl Store {
     async fn pulses(&self, shards: &[(ShardId, i64)], alive: &[String]) -> Result<Vec<ShardPulse>> {
         let places: Vec<_> = (1..=shards.len()).map(|at| format!("${at}")).collect();
         let mut select = self.sql(&format!(
-            "SELECT s.id, b.status, CASE WHEN b.expires_at_ms <= now_ms() THEN 1 ELSE 0 END AS due \
+            "SELECT s.id, b.status, b.expires_at_ms - now_ms() AS left_ms, b.max_concurrency, \
+             CASE WHEN {BATCH_OPEN} AND (b.max_concurrency IS NULL OR {SHARDS_OF_CAP} > (SELECT count(*) FROM shards x \
+             WHERE x.batch_id = b.id AND x.status = 'leased' AND x.ordinal < s.ordinal)) THEN 0 ELSE 1 END AS held \
              FROM shards s JOIN batches b ON b.id = s.batch_id WHERE s.id IN ({})",
             places.join(", ")
         ));
@@ -231,7 +253,10 @@ impl Store {
                 alive: alive.contains(&id),
                 id: ShardId::from_string(id),
                 batch_status: columns.word("status", BatchStatus::parse)?,
-                due: columns.int("due")? != 0,
+                due: columns.int("left_ms")? <= 0,
+                left_ms: columns.int("left_ms")?,
+                held: columns.int("held")? != 0,
+                max_concurrency: columns.opt_int("max_concurrency")?,
             })
         };
         rows.iter().map(pulse).collect()

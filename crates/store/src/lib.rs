@@ -2,13 +2,17 @@
 //! Knows nothing of HTTP, queues or models. The database is the only clock; every write that follows a claim
 //! carries the epoch of that claim, so a worker that lost its lease can't change anything.
 
+mod admission;
 mod audit;
+mod backlog;
 mod batches;
 mod bells;
 mod blob_writer;
 mod blobs;
 mod clear;
+mod controls;
 mod dialect;
+mod dispatch;
 mod files;
 mod grant;
 mod idempotency;
@@ -32,14 +36,16 @@ mod sweep;
 mod tenants;
 
 pub use audit::{AuditEntry, AuditQuery, AuditRow, Author};
+pub use backlog::{Backlog, TenantWork};
 pub use batches::{BatchRow, NewBatch};
 pub use bells::Bell;
 pub use blob_writer::{BlobInfo, BlobWriter};
 pub use blobs::Blobs;
 pub use clear::Leftovers;
+pub use controls::BatchPatch;
 pub use files::{DeadBlob, FileRow, NewFile};
 pub use idempotency::{Begun, IdempotencyClaim, IdempotencyKey, IdempotentOutcome};
-pub use ingest::{FileIndex, INDEX_RECORD_BYTES, Ingest, IngestLimits, LineIssue, LineRecord, Tally};
+pub use ingest::{FileIndex, INDEX_RECORD_BYTES, Ingest, IngestLimits, LineIssue, LineRecord, ModelEstimate, Tally};
 pub use keys::{ApiKey, KeyPatch, KeyRecord, MAX_KEY_OVERLAP, NewKey, Tenant};
 pub use leases::{BatchLease, ShardLease, ShardPulse};
 pub use ledger::{LedgerRow, OutboxState, UsageGroup, UsageLine, UsageQuery, UsageRow};

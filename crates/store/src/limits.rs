@@ -22,6 +22,10 @@ pub struct LimitState {
 impl Store {
     /// How much of `limit` is used now.
     pub async fn limit_state(&self, limit: &Limit) -> Result<LimitState> {
+        if limit.kind == LimitKind::EnqueuedTokens {
+            let used = self.enqueued_tokens(&limit.tenant, limit.model.as_deref()).await?;
+            return Ok(LimitState { used, ..LimitState::default() });
+        }
         let now = self.now_ms().await?;
         let since = if limit.kind.is_rate() { now - WINDOW_MS + 1 } else { slot(limit.kind, now) };
         let row = self
@@ -40,9 +44,12 @@ impl Store {
         Ok(LimitState { used: columns.int("used")?, lost: columns.int("lost")?, leased: columns.int("leased")? })
     }
 
-    /// Every limit of every tenant, for a gateway's snapshot.
+    /// Every limit of every tenant that binds requests, for a gateway's snapshot.
     pub async fn all_limits(&self) -> Result<Vec<Limit>> {
-        let rows = self.sql("SELECT * FROM limits ORDER BY tenant_id, id").fetch_all(self.reader()).await;
+        let rows = self
+            .sql("SELECT * FROM limits WHERE kind <> 'enqueued_tokens' ORDER BY tenant_id, id")
+            .fetch_all(self.reader())
+            .await;
         rows.map_err(db)?.iter().map(limit).collect()
     }
 }

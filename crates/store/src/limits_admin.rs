@@ -8,7 +8,7 @@ use domain::{Error, Kind, Limit, LimitId, LimitKind, Result, SubjectKind, Tenant
 use serde_json::{Value, json};
 use sqlx::{Any, Transaction, any::AnyRow};
 
-/// The largest rate: a thousand billion a minute is no limit.
+/// The largest rate: a thousand billion a minute is no limit; enqueued tokens have the same.
 const MAX_RATE: i64 = 1_000_000_000_000;
 const MAX_CONCURRENT: i64 = 1_000_000;
 /// The largest budget: a thousand million dollars, in nano-USD.
@@ -44,6 +44,10 @@ impl Store {
     /// A new limit. Its subject must belong to its tenant; Conflict when there is one of the kind for it already.
     pub async fn create_limit(&self, author: &Author, limit: &Limit) -> Result<LimitRow> {
         judge(limit.kind, limit.amount)?;
+        if limit.kind == LimitKind::EnqueuedTokens && limit.subject_kind != SubjectKind::Tenant {
+            let text = "A limit of kind `enqueued_tokens` binds a tenant, not a key or principal.";
+            return Err(Error::invalid(text).with_param("subject_kind").with_code("invalid_value"));
+        }
         let mut tx = self.begin().await?;
         self.require_subject(&mut tx, limit).await?;
         let row = self

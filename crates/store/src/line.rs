@@ -18,7 +18,8 @@ pub(crate) struct GoodLine<'a> {
     pub(crate) custom_id: Cow<'a, str>,
     pub(crate) url: Cow<'a, str>,
     pub(crate) model: Cow<'a, str>,
-    pub(crate) max_tokens: u64,
+    /// What it may generate, if it says so.
+    pub(crate) max_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -68,7 +69,7 @@ pub(crate) fn judge(line: &[u8]) -> Result<GoodLine<'_>, Refusal> {
         return Err(invalid("'body.stream' must be false or left out in a batch.".to_owned(), "body.stream"));
     }
     let max_tokens = body.max_completion_tokens.or(body.max_tokens).and_then(|value| value.get().parse().ok());
-    Ok(GoodLine { custom_id, url, model, max_tokens: max_tokens.unwrap_or(0) })
+    Ok(GoodLine { custom_id, url, model, max_tokens })
 }
 
 /// An array of the right length would do for serde; here it must be an object.
@@ -128,7 +129,7 @@ mod tests {
 
         let good = judge(line).unwrap();
 
-        assert_eq!((&*good.custom_id, &*good.url, &*good.model, good.max_tokens), ("aé", "/v1/x", "m", 7));
+        assert_eq!((&*good.custom_id, &*good.url, &*good.model, good.max_tokens), ("aé", "/v1/x", "m", Some(7)));
     }
 
     #[test]

@@ -21,7 +21,7 @@ struct Step {
     sqlite: &'static str,
 }
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step {
         number: 1,
         name: "create_tables",
@@ -45,6 +45,12 @@ const STEPS: [Step; 4] = [
         name: "add_identity_limits_ledger",
         postgres: include_str!("../../../migrations/postgres/0004_add_identity_limits_ledger.sql"),
         sqlite: include_str!("../../../migrations/sqlite/0004_add_identity_limits_ledger.sql"),
+    },
+    Step {
+        number: 5,
+        name: "add_scheduling",
+        postgres: include_str!("../../../migrations/postgres/0005_add_scheduling.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0005_add_scheduling.sql"),
     },
 ];
 

@@ -22,6 +22,8 @@ pub struct NewShard {
     pub byte_start: i64,
     /// Where in the input blob its last line ends.
     pub byte_end: i64,
+    /// Estimated tokens of its lines.
+    pub tokens: i64,
 }
 
 /// A shard.
@@ -41,6 +43,8 @@ pub struct ShardRow {
     pub byte_start: i64,
     /// Where in the input blob its last line ends.
     pub byte_end: i64,
+    /// Estimated tokens of its lines.
+    pub tokens: i64,
     /// `runnable`, `leased` or `done`.
     pub status: String,
     /// Lines that have their record.
@@ -76,8 +80,8 @@ impl Store {
         for shard in shards {
             let empty = Bitmap::new(usize::try_from(shard.line_count).map_err(Error::internal)?);
             self.sql(
-                "INSERT INTO shards (id, batch_id, ordinal, first_line, line_count, byte_start, byte_end, status, done, \
-                 rung_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 'runnable', $8, now_ms())",
+                "INSERT INTO shards (id, batch_id, ordinal, first_line, line_count, byte_start, byte_end, tokens, status, done, \
+                 rung_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'runnable', $9, now_ms())",
             )
             .bind(shard.id.as_str())
             .bind(batch.as_str())
@@ -86,6 +90,7 @@ impl Store {
             .bind(shard.line_count)
             .bind(shard.byte_start)
             .bind(shard.byte_end)
+            .bind(shard.tokens)
             .bind(empty.as_bytes())
             .execute(&mut *tx)
             .await
@@ -119,6 +124,7 @@ pub(crate) fn shard_row(row: &AnyRow) -> Result<ShardRow> {
         line_count,
         byte_start: columns.int("byte_start")?,
         byte_end: columns.int("byte_end")?,
+        tokens: columns.int("tokens")?,
         status: columns.text("status")?,
         done: Bitmap::from_bytes(usize::try_from(line_count).map_err(Error::internal)?, &done),
         epoch: columns.int("epoch")?,

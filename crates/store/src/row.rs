@@ -37,6 +37,12 @@ impl Columns<'_> {
         parse(&text).ok_or_else(|| Error::internal(format!("column {name} holds the unknown word {text:?}")))
     }
 
+    /// A column that holds the rank of a value of an enum.
+    pub(crate) fn rank<T>(&self, name: &str, parse: impl Fn(i64) -> Option<T>) -> Result<T> {
+        let rank = self.int(name)?;
+        parse(rank).ok_or_else(|| Error::internal(format!("column {name} holds the unknown rank {rank}")))
+    }
+
     /// The four `lines_*` columns.
     pub(crate) fn counts(&self) -> Result<LineCounts> {
         Ok(LineCounts {

@@ -6,7 +6,9 @@ use crate::{
     plan::shard_row,
     row::{Columns, db},
 };
-use domain::{BatchId, BatchStatus, Bitmap, Error, Kind, LineCounts, Result, ShardId, Usage, UsageRecord};
+use domain::{
+    BatchId, BatchStatus, Bitmap, Error, Kind, LineCounts, Result, ShardId, Usage, UsageRecord, fair::prorate,
+};
 use sqlx::{Any, Transaction, any::AnyRow};
 
 /// Finished lines of a shard; their blobs are durable already.
@@ -92,11 +94,13 @@ impl Store {
             return Err(Error::new(Kind::Conflict, "A line of this segment has a record already.")
                 .with_code("overlapping_lines"));
         }
-        let mut done = shard.done;
+        let mut done = shard.done.clone();
         done.union_with(&segment.done);
-        self.insert_segment(&mut tx, lease, segment).await?;
+        let part = |lines: &Bitmap| prorate(shard.tokens, lines.count(), lines.len());
+        let tokens = part(&done) - part(&shard.done);
+        self.insert_segment(&mut tx, lease, segment, tokens).await?;
         self.mark_done(&mut tx, lease, &done).await?;
-        let batch_done = self.count_lines(&mut tx, lease, segment).await? && done.is_full();
+        let batch_done = self.count_lines(&mut tx, lease, segment, tokens).await? && done.is_full();
         self.insert_usage_in(&mut tx, &segment.ledger).await?;
         self.book_spend(&mut tx, &lease.batch.tenant, &segment.ledger).await?;
         tx.commit().await.map_err(db)?;
@@ -149,12 +153,13 @@ impl Store {
         tx: &mut Transaction<'static, Any>,
         lease: &ShardLease,
         segment: &NewSegment,
+        tokens: i64,
     ) -> Result<()> {
         let NewSegment { counts, usage, .. } = segment;
         self.sql(
             "INSERT INTO segments (shard_id, epoch, seq, batch_id, ordinal, ok_blob, err_blob, done, lines_completed, \
              lines_failed, lines_expired, lines_cancelled, input_tokens, output_tokens, cached_tokens, reasoning_tokens, \
-             created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, now_ms())",
+             tokens, created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, now_ms())",
         )
         .bind(lease.shard.id.as_str())
         .bind(lease.epoch)
@@ -172,6 +177,7 @@ impl Store {
         .bind(usage.output.cast_signed())
         .bind(usage.cached.cast_signed())
         .bind(usage.reasoning.cast_signed())
+        .bind(tokens)
         .execute(&mut **tx)
         .await
         .map_err(db)?;
@@ -197,6 +203,7 @@ impl Store {
         tx: &mut Transaction<'static, Any>,
         lease: &ShardLease,
         segment: &NewSegment,
+        tokens: i64,
     ) -> Result<bool> {
         let NewSegment { counts, usage, .. } = segment;
         let row = self
@@ -205,7 +212,7 @@ impl Store {
                  lines_expired = lines_expired + $4, lines_cancelled = lines_cancelled + $5, \
                  input_tokens = input_tokens + $6, output_tokens = output_tokens + $7, \
                  cached_tokens = cached_tokens + $8, reasoning_tokens = reasoning_tokens + $9, \
-                 redone_requests = redone_requests + $10 WHERE id = $1 \
+                 redone_requests = redone_requests + $10, tokens_done = tokens_done + $11 WHERE id = $1 \
                  RETURNING total_lines, lines_completed, lines_failed, lines_expired, lines_cancelled",
             )
             .bind(lease.shard.batch_id.as_str())
@@ -218,6 +225,7 @@ impl Store {
             .bind(usage.cached.cast_signed())
             .bind(usage.reasoning.cast_signed())
             .bind(segment.redone)
+            .bind(tokens)
             .fetch_one(&mut **tx)
             .await
             .map_err(db)?;

@@ -39,6 +39,7 @@ struct Inner {
     reader: AnyPool,
     dialect: Dialect,
     bell_hint: Arc<Notify>,
+    control_hint: Arc<Notify>,
 }
 
 impl Store {
@@ -53,8 +54,9 @@ impl Store {
             Dialect::Sqlite => open_sqlite(url).await,
         }
         .map_err(|error| cannot_open(dialect, error))?;
-        let bell_hint = Arc::new(Notify::new());
-        Ok(Self { inner: Arc::new(Inner { writer, reader, dialect, bell_hint }), publishes_usage: false })
+        let (bell_hint, control_hint) = Default::default();
+        let inner = Inner { writer, reader, dialect, bell_hint, control_hint };
+        Ok(Self { inner: Arc::new(inner), publishes_usage: false })
     }
 
     /// The same database, whose new usage records also go into the outbox if `publishes`. Somebody must empty it then.
@@ -78,6 +80,12 @@ impl Store {
     #[must_use]
     pub fn bell_hint(&self) -> Arc<Notify> {
         Arc::clone(&self.inner.bell_hint)
+    }
+
+    /// Woken when somebody in this process pauses, cancels or changes a batch; a hint, never the only reason to look.
+    #[must_use]
+    pub fn control_hint(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.control_hint)
     }
 
     /// Closes every connection and waits for it.

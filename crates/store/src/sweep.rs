@@ -3,6 +3,7 @@
 
 use crate::{
     Store,
+    dispatch::{BATCH_OPEN, BATCH_RUNS},
     row::{Columns, db},
 };
 use domain::{BatchStatus, Pointer, PointerKind, Result};
@@ -10,8 +11,11 @@ use sqlx::any::AnyRow;
 
 /// Work rung longer ago than this, and still there, is rung again.
 const RING_AGAIN_MS: i64 = 15_000;
-/// At most this many shards, and as many batches, in one sweep.
+/// At most this many lapsed shards, and as many batches, in one sweep.
 const SWEEP_LIMIT: i64 = 500;
+/// So many shards that wait are rung in one sweep. Any bell wakes a worker for whatever is next, and those that work look by
+/// themselves: more bells would only wait.
+const WAKE_LIMIT: i64 = 32;
 
 /// Batches with something to do and no live lease.
 const BATCH_WAITS: &str = "b.lease_until_ms <= now_ms() AND (b.status IN ('validating', 'finalizing') \
@@ -19,9 +23,6 @@ const BATCH_WAITS: &str = "b.lease_until_ms <= now_ms() AND (b.status IN ('valid
     (SELECT 1 FROM shards x WHERE x.batch_id = b.id AND x.status = 'leased' AND x.lease_until_ms > now_ms())) \
     OR (b.status = 'in_progress' AND b.planned_lines < b.total_lines AND NOT EXISTS \
     (SELECT 1 FROM shards x WHERE x.batch_id = b.id AND x.status <> 'done')))";
-
-/// Shards of such batches may run.
-const BATCH_RUNS: &str = "b.status = 'in_progress' AND b.expires_at_ms > now_ms()";
 
 /// What a sweep found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,30 +41,28 @@ impl Store {
         Ok(Swept { pointers })
     }
 
-    /// Everything that waits for a worker, the closest deadline first; for polling.
-    pub async fn runnable_pointers(&self, limit: i64) -> Result<Vec<Pointer>> {
-        let batches = self
-            .sql(&format!("SELECT b.id, b.status, CASE WHEN b.expires_at_ms <= now_ms() THEN 1 ELSE 0 END AS due FROM batches b WHERE {BATCH_WAITS} ORDER BY b.expires_at_ms LIMIT $1"))
-            .bind(limit)
-            .fetch_all(self.reader())
-            .await
-            .map_err(db)?;
-        let shards = self
+    /// Batches that wait for a worker, the closest deadline first; for polling.
+    pub async fn waiting_batches(&self, limit: i64) -> Result<Vec<Pointer>> {
+        self.batches_that(BATCH_WAITS, limit).await
+    }
+
+    /// A batch that waits to be judged or ended. Cheap, so that nobody need begin a shard before having looked.
+    pub async fn unsettled_batch(&self) -> Result<Option<Pointer>> {
+        let unsettled = format!("b.status IN ('validating', 'finalizing', 'cancelling') AND {BATCH_WAITS}");
+        Ok(self.batches_that(&unsettled, 1).await?.pop())
+    }
+
+    async fn batches_that(&self, condition: &str, limit: i64) -> Result<Vec<Pointer>> {
+        let rows = self
             .sql(&format!(
-                "SELECT s.id FROM shards s JOIN batches b ON b.id = s.batch_id WHERE (s.status = 'runnable' \
-                 OR (s.status = 'leased' AND s.lease_until_ms <= now_ms())) AND {BATCH_RUNS} \
-                 ORDER BY b.expires_at_ms, s.batch_id, s.ordinal LIMIT $1"
+                "SELECT b.id, b.status, CASE WHEN b.expires_at_ms <= now_ms() THEN 1 ELSE 0 END AS due FROM batches b \
+                 WHERE {condition} ORDER BY b.expires_at_ms LIMIT $1"
             ))
             .bind(limit)
             .fetch_all(self.reader())
             .await
             .map_err(db)?;
-        let mut pointers = batches.iter().map(batch_pointer).collect::<Result<Vec<_>>>()?;
-        for row in &shards {
-            pointers.push(shard_pointer(row)?);
-        }
-        pointers.truncate(usize::try_from(limit).unwrap_or(0));
-        Ok(pointers)
+        rows.iter().map(batch_pointer).collect()
     }
 
     async fn sweep_lapsed(&self, grace_ms: i64) -> Result<Vec<Pointer>> {
@@ -87,10 +86,10 @@ impl Store {
             .sql(&format!(
                 "UPDATE shards SET rung_at_ms = now_ms() WHERE id IN (SELECT s.id FROM shards s JOIN batches b \
                  ON b.id = s.batch_id WHERE s.status = 'runnable' AND s.rung_at_ms <= now_ms() - $1 AND {BATCH_RUNS} \
-                 ORDER BY b.expires_at_ms, s.ordinal LIMIT $2 FOR UPDATE OF s SKIP LOCKED) RETURNING id"
+                 AND {BATCH_OPEN} ORDER BY s.rung_at_ms LIMIT $2 FOR UPDATE OF s SKIP LOCKED) RETURNING id"
             ))
             .bind(RING_AGAIN_MS)
-            .bind(SWEEP_LIMIT)
+            .bind(WAKE_LIMIT)
             .fetch_all(self.writer())
             .await
             .map_err(db)?;

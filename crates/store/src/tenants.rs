@@ -30,10 +30,14 @@ pub struct TenantRow {
     pub created_at_ms: i64,
     /// Milliseconds; its keys don't work since then.
     pub disabled_at_ms: Option<i64>,
+    /// Its part of the batch workers, relative to the others'.
+    pub batch_weight: i64,
+    /// Its shards at work at once; none = as the workers are set.
+    pub batch_shards: Option<i64>,
 }
 
 /// What is to become of a tenant; `None` stays as it is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TenantPatch {
     /// Another name.
     pub name: Option<String>,
@@ -41,6 +45,10 @@ pub struct TenantPatch {
     pub note: Option<String>,
     /// Whether its keys are to be refused.
     pub is_disabled: Option<bool>,
+    /// Another part of the batch workers, 1 to 1,000.
+    pub batch_weight: Option<i64>,
+    /// Another number of shards at work at once, or as the workers are set.
+    pub batch_shards: Option<Option<i64>>,
 }
 
 impl Store {
@@ -81,13 +89,17 @@ impl Store {
         let row = self
             .sql(
                 "UPDATE tenants SET name = COALESCE($2, name), note = COALESCE($3, note), disabled_at_ms = \
-                 CASE WHEN $4 = 1 THEN COALESCE(disabled_at_ms, now_ms()) WHEN $4 = 0 THEN NULL ELSE disabled_at_ms END \
+                 CASE WHEN $4 = 1 THEN COALESCE(disabled_at_ms, now_ms()) WHEN $4 = 0 THEN NULL ELSE disabled_at_ms END, \
+                 batch_weight = COALESCE($5, batch_weight), batch_shards = CASE WHEN $6 = 1 THEN $7 ELSE batch_shards END \
                  WHERE id = $1 RETURNING *",
             )
             .bind(id.as_str())
             .bind(patch.name.as_deref())
             .bind(patch.note.as_deref())
             .bind(patch.is_disabled.map_or(2_i64, i64::from))
+            .bind(patch.batch_weight)
+            .bind(i64::from(patch.batch_shards.is_some()))
+            .bind(patch.batch_shards.flatten())
             .fetch_one(&mut *tx)
             .await
             .map_err(db)?;
@@ -144,7 +156,13 @@ impl Store {
 }
 
 fn told(tenant: &TenantRow) -> Value {
-    json!({"name": tenant.name, "note": tenant.note, "disabled": tenant.disabled_at_ms.is_some()})
+    json!({
+        "name": tenant.name,
+        "note": tenant.note,
+        "disabled": tenant.disabled_at_ms.is_some(),
+        "batch_weight": tenant.batch_weight,
+        "batch_shards": tenant.batch_shards,
+    })
 }
 
 fn tenant_row(row: &AnyRow) -> Result<TenantRow> {
@@ -155,5 +173,7 @@ fn tenant_row(row: &AnyRow) -> Result<TenantRow> {
         note: columns.text("note")?,
         created_at_ms: columns.int("created_at_ms")?,
         disabled_at_ms: columns.opt_int("disabled_at_ms")?,
+        batch_weight: columns.int("batch_weight")?,
+        batch_shards: columns.opt_int("batch_shards")?,
     })
 }

@@ -100,8 +100,32 @@ pub struct Batch {
     pub request_counts: RequestCounts,
     /// Tokens used by all lines so far.
     pub usage: Option<BatchUsage>,
+    /// `urgent`, `standard` or `idle`; an addition of ours, as all the following but the metadata.
+    #[serde(default)]
+    pub priority: String,
+    /// No line begins before this time.
+    #[serde(default)]
+    pub not_before: Option<i64>,
+    /// Lines begin only within this part of the day.
+    #[serde(default)]
+    pub run_between: Option<RunBetween>,
+    /// Lines in flight at once.
+    #[serde(default)]
+    pub max_concurrency: Option<i64>,
+    /// Since when no line begins.
+    #[serde(default)]
+    pub paused_at: Option<i64>,
     /// The caller's own keys and values.
     pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// A part of every day of UTC; it may reach over midnight.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunBetween {
+    /// `HH:MM`
+    pub start: String,
+    /// `HH:MM`
+    pub end: String,
 }
 
 /// The list inside `errors`.

@@ -6,16 +6,19 @@ use super::{
 };
 use crate::{
     app::App,
-    extract::{ApiJson, ApiPath, ApiQuery},
+    extract::{ApiJson, ApiPath, ApiQuery, or_null},
 };
 use axum::{Json, extract::State};
 use chassis::http::ApiError;
-use domain::{Caller, Error, Kind, Result, TenantId};
+use domain::{Caller, Error, Kind, Result, TenantId, fair::MAX_WEIGHT};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use store::{TenantPatch, TenantRow};
 use utoipa::ToSchema;
 use wire::batch::List;
+
+/// More than any fleet works on.
+const MAX_SHARDS: i64 = 100_000;
 
 /// A tenant.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,6 +37,10 @@ pub(super) struct Tenant {
     created_at: i64,
     /// Unix seconds.
     disabled_at: Option<i64>,
+    /// Its part of the batch workers, relative to the others'.
+    batch_weight: i64,
+    /// Its shards at work at once; null = as the workers are set.
+    batch_shards: Option<i64>,
 }
 
 /// A tenant to be made.
@@ -61,6 +68,13 @@ pub(super) struct PatchTenant {
     note: Option<String>,
     /// Whether its keys are to be refused.
     disabled: Option<bool>,
+    /// Its part of the batch workers, relative to the others'; 100 where nothing was said.
+    #[schema(minimum = 1, maximum = 1_000)]
+    batch_weight: Option<i64>,
+    /// Its shards at work at once; null = as the workers are set.
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 100_000)]
+    batch_shards: Option<Option<i64>>,
 }
 
 /// List tenants, newest first.
@@ -93,7 +107,7 @@ pub(super) async fn one(State(app): State<App>, ApiPath(id): ApiPath) -> Result<
     Ok(Json(to_wire(row.ok_or_else(|| no_such("tenant", &id))?)))
 }
 
-/// Rename, annotate, disable or enable a tenant.
+/// Rename, annotate, disable or enable a tenant, or give it another part of the batch workers.
 #[utoipa::path(patch, path = "/admin/v1/tenants/{id}", tag = "Tenants", request_body = PatchTenant, responses((status = 200, body = Tenant)))]
 pub(super) async fn patch(
     State(app): State<App>,
@@ -130,14 +144,28 @@ fn require_other(caller: &Caller, tenant: &TenantId) -> Result<()> {
 }
 
 fn to_patch(body: PatchTenant) -> Result<TenantPatch> {
-    if body.name.is_none() && body.note.is_none() && body.disabled.is_none() {
-        return Err(invalid("name", "The body changes nothing; give `name`, `note` or `disabled`.".to_owned()));
-    }
-    Ok(TenantPatch {
+    let patch = TenantPatch {
         name: body.name.map(|text| name("name", text)).transpose()?,
         note: body.note.map(note).transpose()?,
         is_disabled: body.disabled,
-    })
+        batch_weight: body.batch_weight.map(|weight| within("batch_weight", weight, MAX_WEIGHT)).transpose()?,
+        batch_shards: body
+            .batch_shards
+            .map(|shards| shards.map(|shards| within("batch_shards", shards, MAX_SHARDS)).transpose())
+            .transpose()?,
+    };
+    if patch == TenantPatch::default() {
+        let text = "The body changes nothing; give `name`, `note`, `disabled`, `batch_weight` or `batch_shards`.";
+        return Err(invalid("name", text.to_owned()));
+    }
+    Ok(patch)
+}
+
+fn within(param: &str, number: i64, most: i64) -> Result<i64> {
+    if (1..=most).contains(&number) {
+        return Ok(number);
+    }
+    Err(invalid(param, format!("Invalid value: {number}. `{param}` must be from 1 to {most}.")))
 }
 
 fn to_wire(row: TenantRow) -> Tenant {
@@ -149,5 +177,7 @@ fn to_wire(row: TenantRow) -> Tenant {
         disabled: row.disabled_at_ms.is_some(),
         created_at: secs(row.created_at_ms),
         disabled_at: row.disabled_at_ms.map(secs),
+        batch_weight: row.batch_weight,
+        batch_shards: row.batch_shards,
     }
 }

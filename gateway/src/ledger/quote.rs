@@ -1,7 +1,7 @@
 //! What a request may use, before it is made: tokens as a guess, cost as an upper bound.
 
 use arc_swap::ArcSwapOption;
-use domain::{Error, Result};
+use domain::Result;
 use orchestrator::{Dialect, ListPrice, ModelBackend, ModelInfo, ModelRequest};
 use std::{collections::HashMap, sync::Arc};
 
@@ -43,16 +43,26 @@ impl Prices {
     /// # Errors
     /// When the models were never read and can't be now.
     pub(crate) async fn quote(&self, request: &ModelRequest, backend: &dyn ModelBackend) -> Result<Quote> {
-        if self.models.load().is_none() {
-            self.refresh(backend).await?;
-        }
+        self.read_once(backend).await?;
         let models = self.models.load();
-        let models = models.as_ref().ok_or_else(|| Error::internal("prices were read and are gone"))?;
         // Nobody serves a model that is not there: the refusal costs nothing.
-        let Some(model) = models.get(&request.head.model) else {
+        let Some(model) = models.as_ref().and_then(|models| models.get(&request.head.model)) else {
             return Ok(Quote { cost: Some(0), ..Quote::default() });
         };
         Ok(quote(model, request))
+    }
+
+    /// What is known of a model.
+    ///
+    /// # Errors
+    /// When the models were never read and can't be now.
+    pub(crate) async fn model(&self, name: &str, backend: &dyn ModelBackend) -> Result<Option<ModelInfo>> {
+        self.read_once(backend).await?;
+        Ok(self.models.load().as_ref().and_then(|models| models.get(name).cloned()))
+    }
+
+    async fn read_once(&self, backend: &dyn ModelBackend) -> Result<()> {
+        if self.models.load().is_some() { Ok(()) } else { self.refresh(backend).await }
     }
 }
 

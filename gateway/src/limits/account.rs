@@ -135,7 +135,9 @@ impl Account {
             // A limit that was removed meanwhile counts nothing.
             let Some(meter) = meters.all.get_mut(*key) else { continue };
             let actual = match meter.limit.kind {
-                LimitKind::RequestsPerMinute | LimitKind::ConcurrentRequests => charge.amount,
+                LimitKind::RequestsPerMinute | LimitKind::ConcurrentRequests | LimitKind::EnqueuedTokens => {
+                    charge.amount
+                }
                 LimitKind::TokensPerMinute => spent.tokens,
                 LimitKind::UsdPerDay | LimitKind::UsdPerMonth | LimitKind::UsdTotal => {
                     spent.cost.unwrap_or(charge.amount)
@@ -249,6 +251,8 @@ impl Meters {
                 LimitKind::RequestsPerMinute | LimitKind::ConcurrentRequests => Some(1),
                 LimitKind::TokensPerMinute => Some(ask.tokens),
                 LimitKind::UsdPerDay | LimitKind::UsdPerMonth | LimitKind::UsdTotal => ask.cost,
+                // Counted where batches are made.
+                LimitKind::EnqueuedTokens => continue,
             };
             bound.push((key, need.ok_or(key)?));
         }

@@ -178,7 +178,7 @@ impl Meter {
     pub(crate) fn settle(&mut self, charge: Charge, actual: i64, now: Instant) {
         let saved = charge.amount - actual;
         match self.limit.kind {
-            LimitKind::RequestsPerMinute => {}
+            LimitKind::RequestsPerMinute | LimitKind::EnqueuedTokens => {}
             LimitKind::TokensPerMinute => self.correct(charge.generation, saved, now),
             LimitKind::ConcurrentRequests => {
                 self.reserved -= charge.amount;

@@ -105,7 +105,7 @@ fn budget_error(refused: &Refused, whose: &str, amount: &str) -> Error {
 fn amount(kind: LimitKind, amount: i64) -> String {
     match kind {
         LimitKind::RequestsPerMinute | LimitKind::ConcurrentRequests => format!("{amount} requests"),
-        LimitKind::TokensPerMinute => format!("{amount} tokens"),
+        LimitKind::TokensPerMinute | LimitKind::EnqueuedTokens => format!("{amount} tokens"),
         LimitKind::UsdPerDay | LimitKind::UsdPerMonth | LimitKind::UsdTotal => Money::from_nanos(amount).to_string(),
     }
 }

@@ -2,8 +2,9 @@
 //! documents of OpenAI and Anthropic to say.
 #![expect(dead_code, reason = "the functions only carry their descriptions")]
 
-use super::words::{EndpointWord, OrderWord};
+use super::words::{EndpointWord, OrderWord, PriorityWord};
 use crate::{
+    batches::quote::BatchQuote,
     models::{Model, Models},
     usage,
 };
@@ -12,7 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::{OpenApi, ToSchema};
 use wire::{
-    batch::{Batch, List},
+    batch::{Batch, List, RunBetween},
     error::ErrorBody,
     file::{File, FileDeleted},
 };
@@ -38,6 +39,10 @@ use wire::{
         create_batch,
         batch,
         cancel_batch,
+        patch_batch,
+        quote_batch,
+        pause_batch,
+        resume_batch,
         usage::own
     ),
     components(schemas(ErrorBody))
@@ -85,6 +90,33 @@ struct CreateBatch {
     metadata: Option<BTreeMap<String, String>>,
     /// How long the output files live.
     output_expires_after: Option<ExpiresAfter>,
+    /// Its place among the tenant's batches; `standard` where it is not said.
+    #[schema(value_type = Option<PriorityWord>)]
+    priority: Option<String>,
+    /// No line begins before this time, in Unix seconds.
+    not_before: Option<i64>,
+    /// Lines begin only within this part of the day, in UTC.
+    run_between: Option<RunBetween>,
+    /// Lines in flight at once.
+    #[schema(minimum = 1, maximum = 100_000)]
+    max_concurrency: Option<i64>,
+}
+
+/// What is to become of a batch. What is not said stays as it is; null takes back what was set.
+#[derive(Serialize, ToSchema)]
+struct PatchBatch {
+    /// Its place among the tenant's batches.
+    #[schema(value_type = Option<PriorityWord>)]
+    priority: Option<String>,
+    /// No line begins before this time, in Unix seconds.
+    not_before: Option<i64>,
+    /// Lines begin only within this part of the day, in UTC.
+    run_between: Option<RunBetween>,
+    /// Lines in flight at once.
+    #[schema(minimum = 1, maximum = 100_000)]
+    max_concurrency: Option<i64>,
+    /// Another deadline, in Unix seconds; at most seven days from now.
+    expires_at: Option<i64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -180,3 +212,21 @@ fn batch() {}
 /// Cancel a batch.
 #[utoipa::path(post, path = "/v1/batches/{id}/cancel", tag = "Batches", responses((status = 200, body = Batch)))]
 fn cancel_batch() {}
+
+/// Change a batch that runs: its place, its times, its size, its deadline.
+#[utoipa::path(patch, path = "/v1/batches/{id}", tag = "Batches", request_body = PatchBatch, responses((status = 200, body = Batch)))]
+fn patch_batch() {}
+
+/// Let no more lines of a batch begin; those in flight finish.
+#[utoipa::path(post, path = "/v1/batches/{id}/pause", tag = "Batches", responses((status = 200, body = Batch)))]
+fn pause_batch() {}
+
+/// Go on with a paused batch.
+#[utoipa::path(post, path = "/v1/batches/{id}/resume", tag = "Batches", params(
+    ("extend_deadline" = Option<bool>, Query, description = "Whether the deadline moves by as long as the pause was.")
+), responses((status = 200, body = Batch)))]
+fn resume_batch() {}
+
+/// Say what a batch would take. Nothing is reserved.
+#[utoipa::path(post, path = "/v1/batches/quote", tag = "Batches", request_body = CreateBatch, responses((status = 200, body = BatchQuote)))]
+fn quote_batch() {}

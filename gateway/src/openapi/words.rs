@@ -1,6 +1,6 @@
 //! Values that are one of a few words, which the code itself lists.
 
-use domain::{BatchStatus, Endpoint, LimitKind, Scope, SubjectKind};
+use domain::{BatchStatus, Endpoint, LimitKind, Priority, Scope, SubjectKind};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -67,6 +67,17 @@ impl PartialSchema for EndpointWord {
 }
 
 impl ToSchema for EndpointWord {}
+
+/// What goes first among the batches of a tenant.
+pub(crate) struct PriorityWord;
+
+impl PartialSchema for PriorityWord {
+    fn schema() -> RefOr<Schema> {
+        one_of(Priority::ALL.map(Priority::as_str))
+    }
+}
+
+impl ToSchema for PriorityWord {}
 
 /// The order of a list by time.
 pub(crate) struct OrderWord;

@@ -83,6 +83,29 @@ async fn a_tenant_is_made_renamed_disabled_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_tenant_gets_another_part_of_the_batch_workers() {
+    let app = TestApp::start().await;
+    let admin = Admin::of(&app).await;
+    let tenant = admin.create("/admin/v1/tenants", json!({"name": "search"})).await;
+    let path = format!("/admin/v1/tenants/{}", tenant["id"].as_str().unwrap());
+    assert_eq!((&tenant["batch_weight"], &tenant["batch_shards"]), (&json!(100), &Value::Null));
+
+    let more = admin.send("PATCH", &path, json!({"batch_weight": 300, "batch_shards": 8})).await.ok();
+    let uncapped = admin.send("PATCH", &path, json!({"batch_shards": null})).await.ok();
+
+    assert_eq!((&more["batch_weight"], &more["batch_shards"]), (&json!(300), &json!(8)));
+    assert_eq!((&uncapped["batch_weight"], &uncapped["batch_shards"]), (&json!(300), &Value::Null));
+    for (body, param) in [
+        (json!({"batch_weight": 0}), "batch_weight"),
+        (json!({"batch_weight": 1_001}), "batch_weight"),
+        (json!({"batch_shards": 0}), "batch_shards"),
+    ] {
+        let refused = admin.send("PATCH", &path, body.clone()).await;
+        assert_eq!((refused.status, &refused.error()["param"]), (StatusCode::BAD_REQUEST, &json!(param)), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn lists_go_on_after_the_last_id() {
     let app = TestApp::start().await;
     let admin = Admin::of(&app).await;

@@ -14,5 +14,6 @@ mod openapi;
 mod refusals;
 mod replay;
 mod replay_ends;
+mod scheduling;
 mod uploads;
 mod usage;

@@ -282,7 +282,10 @@ mod tests {
         let ceiling = known(10);
 
         assert_eq!([0, 1, 5, 9, 10, 11].map(|interactive| ceiling.room(interactive)), [9, 8, 4, 0, 0, 0]);
-        assert_eq!([(1, 9), (2, 9), (20, 3)].map(|(interactive, batch)| ceiling.excess(interactive, batch)), [0, 1, 13]);
+        assert_eq!(
+            [(1, 9), (2, 9), (20, 3)].map(|(interactive, batch)| ceiling.excess(interactive, batch)),
+            [0, 1, 13]
+        );
     }
 
     #[test]

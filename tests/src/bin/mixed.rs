@@ -119,14 +119,13 @@ async fn burst(site: &Site, services: &Services, dice: &mut StdRng) -> Vec<f64> 
         }
         let seed: u64 = dice.random();
         sleep_until(next).await;
-        let request = site
-            .client()
-            .post(format!("{}/v1/chat/completions", services.gateway.url))
-            .bearer_auth(&site.key)
-            .json(&json!({
-                "model": "tandem-sim", "stream": true, "max_tokens": STREAM_TOKENS,
-                "messages": [{"role": "user", "content": format!("{seed} {}", "word ".repeat(PROMPT_WORDS))}],
-            }));
+        let request =
+            site.client().post(format!("{}/v1/chat/completions", services.gateway.url)).bearer_auth(&site.key).json(
+                &json!({
+                    "model": "tandem-sim", "stream": true, "max_tokens": STREAM_TOKENS,
+                    "messages": [{"role": "user", "content": format!("{seed} {}", "word ".repeat(PROMPT_WORDS))}],
+                }),
+            );
         streams.spawn(first_token(request));
     }
     streams.join_all().await

@@ -3,10 +3,10 @@
 use crate::model::{MODEL, Model};
 use bytes::Bytes;
 use chassis::drain::Drain;
-use domain::{BatchId, BatchStatus, Endpoint, FileId, Pointer, PointerKind, Result, TenantId};
+use domain::{BatchId, BatchStatus, Endpoint, FileId, Pointer, PointerKind, Result, TenantId, Terms, WorkerId};
 use queue::{Doorbell, Embedded};
 use serde_json::{Value, json};
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, process::Command, sync::Arc, time::Duration};
 use store::{BatchRow, Blobs, Ingest, IngestLimits, NewBatch, NewFile, ShardRow, Store};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -26,6 +26,39 @@ pub(crate) struct Bench {
     pub(crate) tenant: TenantId,
     blobs: Blobs,
     folder: TempDir,
+    _database: Option<Database>,
+}
+
+/// A database of a PostgreSQL server; gone when dropped.
+pub(crate) struct Database {
+    server: String,
+    name: String,
+}
+
+impl Database {
+    fn new() -> Self {
+        let server = std::env::var_os("DATABASE_URL").and_then(|url| url.into_string().ok());
+        let server = server.unwrap_or_else(|| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
+        let name = format!("tandem_worker_{}", WorkerId::generate().as_str().replace('-', "_").to_lowercase());
+        let database = Self { server, name };
+        database.tell(&format!("CREATE DATABASE {}", database.name));
+        database
+    }
+
+    fn url(&self) -> String {
+        format!("{}/{}", self.server.rsplit_once('/').unwrap().0, self.name)
+    }
+
+    fn tell(&self, sql: &str) {
+        let told = Command::new("psql").args([&self.server, "-qc", sql]).status();
+        assert!(told.is_ok_and(|status| status.success()), "no PostgreSQL at {}; `make test` starts one", self.server);
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.tell(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
 }
 
 /// A worker that runs.
@@ -43,12 +76,33 @@ pub(crate) struct Files {
 impl Bench {
     pub(crate) async fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let store = Store::open(&format!("sqlite://{}", folder.path().join("t.db").display())).await.unwrap();
+        let url = format!("sqlite://{}", folder.path().join("t.db").display());
+        Self::over(folder, &url, None).await
+    }
+
+    /// The same on a PostgreSQL database of its own.
+    pub(crate) async fn on_postgres() -> Self {
+        let database = Database::new();
+        let url = database.url();
+        Self::over(TempDir::new().unwrap(), &url, Some(database)).await
+    }
+
+    async fn over(folder: TempDir, url: &str, database: Option<Database>) -> Self {
+        let store = Store::open(url).await.unwrap();
         store.migrate().await.unwrap();
         let blobs = Blobs::open(&format!("file://{}", folder.path().join("blobs").display())).unwrap();
         let tenant = store.create_tenant("acme").await.unwrap().id;
         let doorbell: Arc<dyn Doorbell> = Arc::new(Embedded::new(store.clone()));
-        Self { store, doorbell, model: Arc::new(Model::new()), settings: quick(), tenant, blobs, folder }
+        Self {
+            store,
+            doorbell,
+            model: Arc::new(Model::new()),
+            settings: quick(),
+            tenant,
+            blobs,
+            folder,
+            _database: database,
+        }
     }
 
     /// Starts one more worker.
@@ -81,6 +135,8 @@ impl Bench {
             metadata: None,
             output_expires_secs: None,
             traceparent: Some(TRACEPARENT.to_owned()),
+            terms: Terms::default(),
+            tokens: Vec::new(),
         };
         let batch = self.store.insert_batch(batch).await.unwrap().id;
         // A lost ring is no reason to fail: some tests lose them on purpose.
@@ -140,6 +196,11 @@ impl Bench {
             }
         };
         tokio::time::timeout(PATIENCE, looking).await.expect("it gets there in time");
+    }
+
+    /// Waits until the model was asked this.
+    pub(crate) async fn until_asked(&self, content: &str) {
+        self.eventually(async || self.model.calls(content) > 0).await;
     }
 
     /// Waits for the end of the batch.

@@ -24,7 +24,7 @@ async fn a_doorbell_that_loses_and_doubles_loses_no_line() {
 }
 
 /// A broker that is down.
-struct Dead;
+pub(crate) struct Dead;
 
 #[async_trait]
 impl Doorbell for Dead {

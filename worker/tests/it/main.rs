@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod bench;
+mod controls;
 mod endings;
 mod faults;
 mod lines;
 mod model;
 mod purge;
+mod turns;

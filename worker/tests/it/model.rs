@@ -24,11 +24,35 @@ pub(crate) struct Model {
     calls: Mutex<HashMap<String, u32>>,
     traces: Mutex<HashSet<Option<String>>>,
     holds: watch::Sender<bool>,
+    answered: watch::Sender<HashSet<String>>,
+    flight: Mutex<Flight>,
+}
+
+/// The messages that are being answered.
+#[derive(Default)]
+struct Flight {
+    contents: HashSet<String>,
+    most: usize,
+}
+
+/// One of them, until it is dropped.
+struct Passenger<'a>(&'a Model, String);
+
+impl Drop for Passenger<'_> {
+    fn drop(&mut self) {
+        self.0.flight.lock().unwrap().contents.remove(&self.1);
+    }
 }
 
 impl Model {
     pub(crate) fn new() -> Self {
-        Self { calls: Mutex::default(), traces: Mutex::default(), holds: watch::Sender::new(true) }
+        Self {
+            calls: Mutex::default(),
+            traces: Mutex::default(),
+            holds: watch::Sender::new(true),
+            answered: watch::Sender::default(),
+            flight: Mutex::default(),
+        }
     }
 
     /// Answers everything that hangs, now and later.
@@ -36,9 +60,36 @@ impl Model {
         self.holds.send_replace(false);
     }
 
+    /// Answers these of the messages that hang, now and later.
+    pub(crate) fn answer(&self, contents: &[String]) {
+        self.answered.send_modify(|answered| answered.extend(contents.iter().cloned()));
+    }
+
     /// How often a message was asked.
     pub(crate) fn calls(&self, content: &str) -> u32 {
         self.calls.lock().unwrap().get(content).copied().unwrap_or(0)
+    }
+
+    /// How many calls there were.
+    pub(crate) fn all_calls(&self) -> u32 {
+        self.calls.lock().unwrap().values().sum()
+    }
+
+    /// The messages that are being answered.
+    pub(crate) fn in_flight(&self) -> Vec<String> {
+        self.flight.lock().unwrap().contents.iter().cloned().collect()
+    }
+
+    /// The most that ever were at once.
+    pub(crate) fn most_in_flight(&self) -> usize {
+        self.flight.lock().unwrap().most
+    }
+
+    fn board(&self, content: &str) -> Passenger<'_> {
+        let mut flight = self.flight.lock().unwrap();
+        flight.contents.insert(content.to_owned());
+        flight.most = flight.most.max(flight.contents.len());
+        Passenger(self, content.to_owned())
     }
 
     /// The traces that calls belonged to.
@@ -60,11 +111,15 @@ impl ModelBackend for Model {
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let content = body["messages"][0]["content"].as_str().unwrap().to_owned();
         let count = self.count(&content);
+        let _passenger = self.board(&content);
         self.traces.lock().unwrap().insert(context.traceparent.clone());
         match content.split(' ').next().unwrap() {
             "hang" => {
-                let mut holds = self.holds.subscribe();
-                holds.wait_for(|holds| !holds).await.unwrap();
+                let (mut holds, mut answered) = (self.holds.subscribe(), self.answered.subscribe());
+                tokio::select! {
+                    released = holds.wait_for(|holds| !holds) => drop(released.unwrap()),
+                    released = answered.wait_for(|answered| answered.contains(&content)) => drop(released.unwrap()),
+                }
             }
             "bad" => {
                 return Ok(answer(

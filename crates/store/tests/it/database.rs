@@ -1,6 +1,6 @@
 //! A database of its own for each scenario, and the few objects most scenarios begin with.
 
-use domain::{BatchId, Bitmap, Endpoint, FileId, LineCounts, ShardId, TenantId, Usage, WorkerId};
+use domain::{BatchId, Bitmap, Endpoint, FileId, LineCounts, ShardId, TenantId, Terms, Usage, WorkerId};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use std::future::Future;
 use store::{BatchRow, NewBatch, NewFile, NewSegment, NewShard, ShardLease, Store};
@@ -21,6 +21,7 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 pub(crate) const LEASE_MS: i64 = 30_000;
+pub(crate) const TOKENS_A_LINE: i64 = 10;
 /// A lease that has ended by the time it is granted.
 pub(crate) const LAPSED_MS: i64 = -1;
 
@@ -82,12 +83,18 @@ impl Db {
 
     /// A batch that runs, with one shard of `line_counts[i]` lines each.
     pub(crate) async fn running(&self, line_counts: &[i64]) -> (BatchId, Vec<ShardId>) {
-        let batch = self.batch().await.id;
+        let new = new_batch(&self.tenant().await);
+        (new.id.clone(), self.run(new, line_counts).await)
+    }
+
+    /// Starts this batch, with one shard of `line_counts[i]` lines each.
+    pub(crate) async fn run(&self, new: NewBatch, line_counts: &[i64]) -> Vec<ShardId> {
+        let batch = self.store.insert_batch(new).await.unwrap().id;
         let lease = self.store.claim_batch(&batch, &WorkerId::generate(), LEASE_MS).await.unwrap().unwrap();
         assert!(self.store.start_batch(&lease, line_counts.iter().sum(), Some("m")).await.unwrap());
         let shards = new_shards(line_counts);
         assert!(self.store.plan_shards(&batch, 0, &shards).await.unwrap());
-        (batch, shards.into_iter().map(|shard| shard.id).collect())
+        shards.into_iter().map(|shard| shard.id).collect()
     }
 
     pub(crate) async fn claim(&self, shard: &ShardId, lease_ms: i64) -> ShardLease {
@@ -109,6 +116,8 @@ pub(crate) fn new_batch(tenant: &TenantId) -> NewBatch {
         metadata: Some(r#"{"k":"v"}"#.to_owned()),
         output_expires_secs: None,
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
+        terms: Terms::default(),
+        tokens: vec![("m".to_owned(), 1_000)],
     }
 }
 
@@ -136,6 +145,7 @@ pub(crate) fn new_shards(line_counts: &[i64]) -> Vec<NewShard> {
             line_count: *line_count,
             byte_start: (first_line - line_count) * 100,
             byte_end: first_line * 100,
+            tokens: line_count * TOKENS_A_LINE,
         }
     };
     (0..).zip(line_counts).map(shard).collect()

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop at once")]
 
 mod admin;
+mod admission;
+mod backlog;
 mod batches;
 mod blobs;
+mod controls;
 mod database;
+mod dispatch;
 mod idempotency;
 mod ingest;
 mod leases;

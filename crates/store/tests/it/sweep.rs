@@ -10,7 +10,7 @@ on_both!(
     a_lost_doorbell_is_rung_again,
     every_kind_of_waiting_batch_is_found,
     a_batch_all_of_whose_lines_are_done_is_moved_on,
-    polling_finds_what_can_run,
+    what_waits_to_be_judged_or_ended_is_found_before_any_shard,
     a_bell_rings_again_until_it_is_acknowledged,
     a_pointer_that_waits_is_not_added_twice,
     listeners_share_the_bells,
@@ -65,7 +65,7 @@ async fn every_kind_of_waiting_batch_is_found(db: Db) {
     assert!(db.store.sweep(0).await.unwrap().pointers.is_empty(), "rung just now");
     let planner = db.store.claim_batch(&unplanned, &WorkerId::generate(), LEASE_MS).await.unwrap().unwrap();
     assert_eq!(planner.batch.status, BatchStatus::InProgress);
-    assert!(ids(&db.store.runnable_pointers(10).await.unwrap()).len() == 3, "one of them is held");
+    assert!(ids(&db.store.waiting_batches(10).await.unwrap()).len() == 3, "one of them is held");
 }
 
 fn ids(pointers: &[Pointer]) -> BTreeSet<(String, String)> {
@@ -81,16 +81,16 @@ async fn a_batch_all_of_whose_lines_are_done_is_moved_on(db: Db) {
     assert_eq!(db.state(&batch).await.status, BatchStatus::Finalizing);
 }
 
-async fn polling_finds_what_can_run(db: Db) {
-    let (_, shards) = db.running(&[1, 1, 1]).await;
-    db.claim(&shards[0], LEASE_MS).await;
-    db.claim(&shards[1], LAPSED_MS).await;
+async fn what_waits_to_be_judged_or_ended_is_found_before_any_shard(db: Db) {
+    db.running(&[1]).await;
+    assert_eq!(db.store.unsettled_batch().await.unwrap(), None);
 
-    let found = db.store.runnable_pointers(10).await.unwrap();
+    let batch = db.batch().await.id;
 
-    let found: Vec<_> = found.iter().map(|pointer| pointer.id.as_str()).collect();
-    assert_eq!(found, [shards[1].as_str(), shards[2].as_str()]);
-    assert_eq!(db.store.runnable_pointers(1).await.unwrap().len(), 1);
+    let found = db.store.unsettled_batch().await.unwrap().unwrap();
+    assert_eq!((found.kind, found.id.as_str()), (PointerKind::Validate, batch.as_str()));
+    db.store.claim_batch(&batch, &WorkerId::generate(), LEASE_MS).await.unwrap();
+    assert_eq!(db.store.unsettled_batch().await.unwrap(), None, "it is held");
 }
 
 async fn a_bell_rings_again_until_it_is_acknowledged(db: Db) {
