@@ -206,32 +206,53 @@ impl Site {
 
     /// The same with more lines in the catalog's deployment.
     pub async fn start_services_with(&self, deployment: &str) -> Services {
+        let orchestrator = self.start_orchestrator(&self.upstream, deployment).await;
+        let gateway = self.start_gateway_of(&orchestrator).await;
+        let worker = self.start_worker_of(&orchestrator, &[]).await;
+        Services { orchestrator, gateway, worker }
+    }
+
+    /// An orchestrator for the model server at `upstream`, with these lines in the catalog's deployment.
+    pub async fn start_orchestrator(&self, upstream: &str, deployment: &str) -> Process {
         let catalog = format!(
-            "[[model]]\nname = \"tandem-sim\"\n[[model.deployment]]\nname = \"simulator\"\nurl = \"{}\"\n\
-             upstream_model = \"tandem-sim\"\n{deployment}",
-            self.upstream
+            "[[model]]\nname = \"tandem-sim\"\n[[model.deployment]]\nname = \"simulator\"\nurl = \"{upstream}\"\n\
+             upstream_model = \"tandem-sim\"\n{deployment}"
         );
         std::fs::write(self.folder.path().join("models.toml"), catalog).expect("the catalog can be written");
-        let (inside, outside) = (free_address().await, free_address().await);
-        let internal = format!("http://{inside}");
-        let orchestrator = self
-            .spawn("orchestrator", &internal, |command| {
-                command.env("TANDEM__HTTP__BIND", inside.to_string()).env("TANDEM__ORCHESTRATOR__SECRET", SECRET);
-            })
-            .await;
+        let address = free_address().await;
+        self.spawn("orchestrator", &format!("http://{address}"), |command| {
+            command.env("TANDEM__HTTP__BIND", address.to_string()).env("TANDEM__ORCHESTRATOR__SECRET", SECRET);
+        })
+        .await
+    }
+
+    /// A gateway before `orchestrator`; waits until it serves.
+    pub async fn start_gateway_of(&self, orchestrator: &Process) -> Process {
+        let address = free_address().await;
         let gateway = self
-            .spawn("gateway", &format!("http://{outside}"), |command| {
-                command.env("TANDEM__HTTP__BIND", outside.to_string());
-                name_orchestrator(self.name_shared_state(command), &internal);
-            })
-            .await;
-        let worker = self
-            .spawn("worker", "", |command| {
-                name_orchestrator(hurry(self.name_shared_state(command)), &internal);
+            .spawn("gateway", &format!("http://{address}"), |command| {
+                command.env("TANDEM__HTTP__BIND", address.to_string());
+                name_orchestrator(self.name_shared_state(command), &orchestrator.url);
             })
             .await;
         self.wait_until_it_serves(&gateway).await;
-        Services { orchestrator, gateway, worker }
+        gateway
+    }
+
+    /// A worker that asks `orchestrator`, with more settings in its environment.
+    pub async fn start_worker_of(&self, orchestrator: &Process, settings: &[(&str, &str)]) -> Process {
+        self.spawn("worker", "", |command| {
+            name_orchestrator(hurry(self.name_shared_state(command)), &orchestrator.url).envs(settings.iter().copied());
+        })
+        .await
+    }
+
+    /// A link to the model server, and the address of its API over it.
+    pub async fn link_to_model(&self) -> (Link, String) {
+        let server = self.upstream_root().trim_start_matches("http://");
+        let link = Link::to(server.to_owned()).await;
+        let url = format!("http://{}/v1", link.address());
+        (link, url)
     }
 
     async fn spawn(&self, binary: &str, url: &str, arrange: impl FnOnce(&mut Command)) -> Process {
@@ -278,6 +299,19 @@ impl Site {
     pub fn execute(&self, sql: &str) {
         let done = Command::new("psql").args([&self.database_url, "-qc", sql]).status();
         assert!(done.is_ok_and(|status| status.success()), "psql refuses {sql}");
+    }
+
+    /// Runs a statement about the site's PostgreSQL database, which stands for `{}`, on the server beside it.
+    pub fn administer(&self, statement: &str) {
+        let (server, name) = self.database_url.rsplit_once('/').expect("a database in its URL");
+        let sql = statement.replace("{}", name);
+        let done = Command::new("psql").args([&format!("{server}/postgres"), "-qAtc", &sql]).stdout(Stdio::null());
+        assert!(done.status().is_ok_and(|status| status.success()), "psql refuses {sql}");
+    }
+
+    /// Ends every connection to the site's PostgreSQL database.
+    pub fn end_connections(&self) {
+        self.administer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'");
     }
 
     /// An HTTP client, connections and all.
@@ -385,10 +419,15 @@ impl Process {
 }
 
 impl Process {
+    /// Sends it a signal, `STOP` as an example.
+    pub fn signal(&self, name: &str) {
+        let told = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(told.is_ok_and(|status| status.success()), "the process can be told");
+    }
+
     /// SIGTERM, and the code that it exits with.
     pub async fn terminate(mut self) -> Option<i32> {
-        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(told.is_ok_and(|status| status.success()), "the process can be told");
+        self.signal("TERM");
         let mut status = None;
         eventually(Duration::from_secs(30), async || {
             status = self.child.try_wait().expect("the process can be watched");
@@ -451,8 +490,8 @@ fn hurry(command: &mut Command) -> &mut Command {
 }
 
 /// Where the orchestrator is, and what it shares with those that may call it.
-fn name_orchestrator(command: &mut Command, url: &str) {
-    command.env("TANDEM__ORCHESTRATOR__URL", url).env("TANDEM__ORCHESTRATOR__SECRET", SECRET);
+fn name_orchestrator<'a>(command: &'a mut Command, url: &str) -> &'a mut Command {
+    command.env("TANDEM__ORCHESTRATOR__URL", url).env("TANDEM__ORCHESTRATOR__SECRET", SECRET)
 }
 
 /// An address on this machine that nobody uses.

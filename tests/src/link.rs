@@ -22,6 +22,8 @@ enum State {
     Whole,
     /// Whole until the process sends these words.
     Until(&'static str),
+    /// Whole until the process has sent these words: the server hears them, and the process never hears what became of them.
+    UntilSent(&'static str),
     /// Connections break, and new ones break at once.
     Cut,
     /// Connections stay and carry nothing any more, new ones neither: not even later.
@@ -57,6 +59,11 @@ impl Link {
     /// The same as soon as the process is about to send `words`; the server does not get them.
     pub fn fall_silent_at(&self, words: &'static str) {
         self.state.send_replace(State::Until(words));
+    }
+
+    /// The same as soon as the process has sent `words`: the server gets them, and its answer is lost.
+    pub fn lose_the_answer_to(&self, words: &'static str) {
+        self.state.send_replace(State::UntilSent(words));
     }
 
     /// Waits until it has fallen silent.
@@ -114,12 +121,15 @@ async fn send(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, state: &Arc<wat
         if read == 0 {
             return Ok(());
         }
-        if let State::Until(words) = *state.borrow()
-            && piece[..read].windows(words.len()).any(|window| window == words.as_bytes())
-        {
+        let now = *state.borrow();
+        let is_about = |words: &str| piece[..read].windows(words.len()).any(|window| window == words.as_bytes());
+        if matches!(now, State::Until(words) if is_about(words)) {
             break;
         }
         to.write_all(&piece[..read]).await?;
+        if matches!(now, State::UntilSent(words) if is_about(words)) {
+            break;
+        }
     }
     state.send_replace(State::Silent);
     std::future::pending().await
