@@ -12,7 +12,7 @@ mod storage;
 mod workers;
 
 use cluster::Seen;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 use libtest_mimic::{Arguments, Trial};
 use report::Report;
 use std::{process::ExitCode, sync::Arc};
@@ -27,7 +27,7 @@ pub(crate) struct Row {
     pub(crate) holds: &'static str,
     /// The failures of the field that it stands for, by their numbers in the catalogue of the design.
     pub(crate) stands_for: &'static str,
-    pub(crate) run: fn() -> BoxFuture<'static, Seen>,
+    pub(crate) run: fn() -> LocalBoxFuture<'static, Seen>,
 }
 
 /// Makes the rows of a module: name, fault, what holds, what it stands for.

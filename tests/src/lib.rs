@@ -305,8 +305,8 @@ impl Site {
     pub fn administer(&self, statement: &str) {
         let (server, name) = self.database_url.rsplit_once('/').expect("a database in its URL");
         let sql = statement.replace("{}", name);
-        let done = Command::new("psql").args([&format!("{server}/postgres"), "-qAtc", &sql]).stdout(Stdio::null());
-        assert!(done.status().is_ok_and(|status| status.success()), "psql refuses {sql}");
+        let done = Command::new("psql").args([&format!("{server}/postgres"), "-qAtc", &sql]).output();
+        assert!(done.is_ok_and(|done| done.status.success()), "psql refuses {sql}");
     }
 
     /// Ends every connection to the site's PostgreSQL database.
