@@ -6,7 +6,7 @@ mod ceiling;
 pub(crate) use ceiling::EngineLook;
 
 use ceiling::{Ceiling, Look};
-use domain::{Class, Error};
+use domain::{Class, Error, Kind};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -95,7 +95,7 @@ impl Spare {
     /// The same, with the wait for it.
     ///
     /// # Errors
-    /// `Unavailable` with [`NO_SPARE_CAPACITY`] when there is no room for `patience`.
+    /// `RateLimited` with [`NO_SPARE_CAPACITY`] when there is no room for `patience`.
     pub(crate) async fn enter(self: &Arc<Self>, class: Class, patience: Duration) -> Result<Presence, Error> {
         let until = Instant::now() + patience;
         loop {
@@ -107,7 +107,7 @@ impl Spare {
             }
             if timeout_at(until, room).await.is_err() {
                 let text = "The model has no capacity to spare for batch requests right now.";
-                return Err(Error::unavailable(text).with_code(NO_SPARE_CAPACITY));
+                return Err(Error::new(Kind::RateLimited { retry_after: None }, text).with_code(NO_SPARE_CAPACITY));
             }
         }
     }
@@ -158,9 +158,10 @@ impl Spare {
             lateness: lateness.filter(|_| interactive > 0),
         });
         let room = state.ceiling.room(interactive);
-        // Whoever waits in the server waits because of those above its measure: batch calls that wait themselves, or that others wait for.
-        let is_felt = engine.is_some_and(|engine| engine.waiting > 0.0);
+        // Somebody else may have come to the server, who waits there because of batch calls.
+        let is_queueing = engine.is_some_and(|engine| engine.waiting > 0.0);
         let excess = state.ceiling.excess(interactive, batch);
+        let is_felt = is_queueing && state.ceiling.is_shared(interactive);
         state.recall(if is_felt { excess } else { 0 });
         drop(state);
         (batch..room).for_each(|_| self.room.notify_one());

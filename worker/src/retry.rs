@@ -22,7 +22,7 @@ pub(crate) enum Remedy {
 /// What to do about a call that failed.
 pub(crate) fn of_error(error: &Error) -> Remedy {
     match error.kind() {
-        Kind::Unavailable if matches!(error.code(), Some(YIELDED | NO_SPARE_CAPACITY)) => Remedy::Again,
+        _ if matches!(error.code(), Some(YIELDED | NO_SPARE_CAPACITY)) => Remedy::Again,
         Kind::RateLimited { retry_after } => Remedy::Wait(retry_after),
         // Refused credentials and a vanished model are mistakes of the operator, not of the line.
         Kind::Unavailable | Kind::Unauthenticated | Kind::PermissionDenied => Remedy::Wait(None),

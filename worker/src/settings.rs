@@ -64,7 +64,7 @@ impl Default for WorkerSettings {
             sweep_ms: 5_000,
             flush_lines: 64,
             flush_bytes: 1 << 20,
-            flush_ms: 5_000,
+            flush_ms: 500,
             max_attempts: 3,
             call_timeout: Duration::from_secs(600),
             max_response_bytes: 32 << 20,

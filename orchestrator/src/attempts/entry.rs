@@ -6,7 +6,7 @@ use crate::{
     spare::{Presence, YIELDED},
     table::Candidate,
 };
-use domain::{Class, Error, RequestContext, Result};
+use domain::{Class, Error, Kind, RequestContext, Result};
 use std::time::{Duration, Instant};
 
 /// How long a batch call waits for room, unless half of its time is shorter: its caller asks again, and keeps the rest for the answer.
@@ -54,5 +54,5 @@ fn patience(ctx: &RequestContext) -> Duration {
 /// The end of a batch call that was recalled.
 pub(super) fn yielded() -> Failure {
     let text = "The request gave way to one that somebody waits for; it is to be sent again.";
-    Failure::new(Blame::Yielded, Error::unavailable(text).with_code(YIELDED))
+    Failure::new(Blame::Yielded, Error::new(Kind::RateLimited { retry_after: None }, text).with_code(YIELDED))
 }

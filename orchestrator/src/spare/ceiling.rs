@@ -113,6 +113,11 @@ impl Ceiling {
         if self.trouble.is_some() { excess.max(0.0) as usize } else { 0 }
     }
 
+    /// Whether the endpoint works for anybody but batch.
+    pub(crate) fn is_shared(&self, interactive: usize) -> bool {
+        interactive > 0 || self.others >= 1.0
+    }
+
     /// Takes in a look.
     pub(crate) fn look(&mut self, look: &Look) {
         self.calm = self.calm.saturating_add(1);
