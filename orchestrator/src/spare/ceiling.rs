@@ -143,9 +143,8 @@ impl Ceiling {
     fn fault(&mut self, look: &Look) -> Option<(f64, f64)> {
         let may_judge = self.calm > COHORT;
         let Some(engine) = look.engine else {
-            let busy = (look.batch + look.interactive) as f64;
             let is_slow = look.slowdown.is_some_and(|slowdown| slowdown > SLOW);
-            return ((look.was_refused || is_slow) && may_judge).then_some((busy * AFTER_REFUSAL, busy));
+            return ((look.was_refused || is_slow) && may_judge).then_some((self.most * AFTER_REFUSAL, self.most));
         };
         let before = self.preemptions.replace(engine.preemptions);
         let has_preempted = before.is_some_and(|before| engine.preemptions > before);
@@ -154,7 +153,7 @@ impl Ceiling {
             return Some((engine.running / 2.0, engine.running));
         }
         if look.was_refused && may_judge {
-            return Some((engine.running * AFTER_REFUSAL, engine.running));
+            return Some((self.most * AFTER_REFUSAL, self.most));
         }
         full.map(|running| (running, running))
     }
@@ -355,6 +354,17 @@ mod tests {
 
             assert_eq!(ceiling.most, 15.0);
         }
+    }
+
+    #[test]
+    fn a_time_of_refusals_is_soon_forgotten() {
+        let mut ceiling = known(64);
+
+        (0..10).for_each(|_| ceiling.look(&Look { was_refused: true, engine: engine(0.0, 0.0), ..Look::default() }));
+        let low = ceiling.room(0);
+        (0..10).for_each(|_| ceiling.look(&pressed(ceiling.room(0), 0.0)));
+
+        assert_eq!((low, ceiling.room(0)), (47, 62));
     }
 
     #[test]
