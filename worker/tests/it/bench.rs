@@ -137,6 +137,8 @@ impl Bench {
             traceparent: Some(TRACEPARENT.to_owned()),
             terms: Terms::default(),
             tokens: Vec::new(),
+            dedup: false,
+            redrive_of: None,
         };
         let batch = self.store.insert_batch(batch).await.unwrap().id;
         // A lost ring is no reason to fail: some tests lose them on purpose.
@@ -157,6 +159,7 @@ impl Bench {
             filename: "input.jsonl".to_owned(),
             bytes: i64::try_from(input.len()).unwrap(),
             blob,
+            crc32c: None,
             index: Some(serde_json::to_string(&index).unwrap()),
             expires_at_ms: None,
         };
