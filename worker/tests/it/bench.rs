@@ -24,7 +24,7 @@ pub(crate) struct Bench {
     pub(crate) model: Arc<Model>,
     pub(crate) settings: WorkerSettings,
     pub(crate) tenant: TenantId,
-    blobs: Blobs,
+    pub(crate) blobs: Blobs,
     folder: TempDir,
     _database: Option<Database>,
 }
@@ -125,13 +125,18 @@ impl Bench {
 
     /// Puts a batch of this input in and rings for it.
     pub(crate) async fn batch_of(&self, input: &str, window_secs: i64) -> BatchId {
+        self.batch_like(input, |new| NewBatch { window_secs, ..new }).await
+    }
+
+    /// Puts a batch of this input in, with whatever `arrange` makes different, and rings for it.
+    pub(crate) async fn batch_like(&self, input: &str, arrange: impl FnOnce(NewBatch) -> NewBatch) -> BatchId {
         let file = self.upload(input).await;
         let batch = NewBatch {
             id: BatchId::generate(),
             tenant: self.tenant.clone(),
             endpoint: Endpoint::ChatCompletions,
             input_file_id: file,
-            window_secs,
+            window_secs: 86_400,
             metadata: None,
             output_expires_secs: None,
             traceparent: Some(TRACEPARENT.to_owned()),
@@ -140,7 +145,7 @@ impl Bench {
             dedup: false,
             redrive_of: None,
         };
-        let batch = self.store.insert_batch(batch).await.unwrap().id;
+        let batch = self.store.insert_batch(arrange(batch)).await.unwrap().id;
         // A lost ring is no reason to fail: some tests lose them on purpose.
         let _ = self.doorbell.ring(&[Pointer::new(PointerKind::Validate, batch.as_str())]).await;
         batch
