@@ -1,6 +1,6 @@
 //! Rows of the store in the shapes of the wire, and the few values both handlers judge alike.
 
-use domain::{DailyWindow, Error, LineCounts, Money, Result};
+use domain::{DailyWindow, Error, LineCounts, Money, Result, Usage};
 use std::ops::RangeInclusive;
 use store::{BatchRow, FileRow, ModelUsage};
 use wire::{
@@ -102,9 +102,7 @@ fn counts(total: i64, counts: &LineCounts) -> RequestCounts {
 
 fn usage(row: &BatchRow, models: &[ModelUsage]) -> BatchUsage {
     let usage = &row.usage;
-    let unpriced: i64 = models.iter().map(|model| model.unpriced).sum();
-    let reason =
-        || format!("{unpriced} requests were answered by models without a known price; `models` has the others.");
+    let cost_unknown = cost_unknown(usage, models);
     BatchUsage {
         input_tokens: usage.input,
         input_tokens_details: CachedTokens { cached_tokens: usage.cached },
@@ -113,8 +111,8 @@ fn usage(row: &BatchRow, models: &[ModelUsage]) -> BatchUsage {
         total_tokens: usage.total(),
         redone_requests: row.redone_requests,
         deduplicated_requests: row.deduplicated,
-        cost_usd: cost(models.iter().map(|model| model.cost).sum(), unpriced),
-        cost_unknown: (unpriced > 0).then(reason),
+        cost_usd: cost(models.iter().map(|model| model.cost).sum(), cost_unknown.is_none()),
+        cost_unknown,
         models: models.iter().map(model_usage).collect(),
     }
 }
@@ -127,14 +125,26 @@ fn model_usage(model: &ModelUsage) -> batch::ModelUsage {
         cached_tokens: model.usage.cached,
         output_tokens: model.usage.output,
         reasoning_tokens: model.usage.reasoning,
-        cost_usd: cost(model.cost, model.unpriced),
+        cost_usd: cost(model.cost, model.unpriced == 0),
         unpriced_requests: model.unpriced,
     }
 }
 
 /// A sum that lacks some would pass for the whole.
-fn cost(known: Money, unpriced: i64) -> Option<String> {
-    (unpriced == 0).then(|| known.to_usd())
+fn cost(known: Money, is_whole: bool) -> Option<String> {
+    is_whole.then(|| known.to_usd())
+}
+
+/// Why the cost of all that was used is not known.
+fn cost_unknown(used: &Usage, models: &[ModelUsage]) -> Option<String> {
+    let unpriced: i64 = models.iter().map(|model| model.unpriced).sum();
+    if unpriced > 0 {
+        return Some(format!(
+            "{unpriced} requests were answered by models without a known price; `models` has the others."
+        ));
+    }
+    let kept: u64 = models.iter().map(|model| model.usage.total()).sum();
+    (kept < used.total()).then(|| "Lines were answered by a version that kept no costs.".to_owned())
 }
 
 fn errors(json: &str) -> Result<BatchErrors> {
@@ -144,6 +154,18 @@ fn errors(json: &str) -> Result<BatchErrors> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cost_is_told_only_when_it_is_whole() {
+        let usage = Usage { input: 30, output: 10, ..Usage::default() };
+        let priced = ModelUsage { model: "m".into(), requests: 2, usage, cost: Money::from_nanos(5), unpriced: 0 };
+        let unpriced = ModelUsage { unpriced: 1, ..priced.clone() };
+
+        assert_eq!(cost_unknown(&usage, &[priced]), None);
+        assert!(cost_unknown(&usage, &[unpriced]).unwrap().starts_with("1 requests"));
+        assert!(cost_unknown(&usage, &[]).unwrap().contains("version"));
+        assert_eq!(cost_unknown(&Usage::default(), &[]), None);
+    }
 
     #[test]
     fn windows_read_back_in_hours() {

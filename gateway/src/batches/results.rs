@@ -140,7 +140,8 @@ fn tail(gateway: Arc<Gateway>, id: BatchId, after: i64) -> impl Stream<Item = Re
                 yield ended(&gateway, batch).await;
                 return;
             }
-            if !is_news && !pause(&gateway).await {
+            let goes_on = if is_news { !gateway.drain.has_begun() } else { pause(&gateway).await };
+            if !goes_on {
                 yield failure(&Error::unavailable("This server goes away; ask again with `Last-Event-ID`."));
                 return;
             }
