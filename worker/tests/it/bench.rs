@@ -235,6 +235,11 @@ impl Bench {
         self.blobs.size(&format!("f/{file}")).await.unwrap().is_some()
     }
 
+    /// Changes a blob behind everybody's back.
+    pub(crate) fn overwrite(&self, path: &str, content: &str) {
+        std::fs::write(self.folder.path().join("blobs").join(path), content).unwrap();
+    }
+
     /// How many blobs the batch has.
     pub(crate) fn blobs_of(&self, batch: &BatchId) -> usize {
         count_files(&self.folder.path().join("blobs/b").join(batch.as_str()))

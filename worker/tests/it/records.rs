@@ -133,3 +133,26 @@ async fn what_a_model_used_is_summed_and_an_unknown_price_is_told() {
     let sums: Vec<_> = models.iter().map(|m| (m.model.as_str(), m.requests, m.usage.input, m.unpriced)).collect();
     assert_eq!(sums, [(MODEL, 40, 120, 40)]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_changed_on_disk_is_never_published() {
+    let bench = Bench::new().await;
+    let _worker = bench.work();
+    let mut contents = messages("ok", 40);
+    contents[20] = "hang".to_owned();
+    let batch = bench.batch(&contents).await;
+    let row = bench.until(&batch, |row| row.counts.recorded() == 39).await;
+    let segments = bench.store.segments_of(&batch, 0..=1_000).await.unwrap();
+    let path = segments[0].ok.clone().unwrap().path;
+    let bytes = bench.blobs.get(&path).await.unwrap();
+    bench.overwrite(&path, &String::from_utf8(bytes.to_vec()).unwrap().replace("ok", "no"));
+
+    let read = bench.store.results(&bench.blobs, &row, 0, 1_000).await.unwrap().next().await;
+
+    assert!(read.unwrap_err().chain().contains("checksum"));
+    bench.model.let_go();
+    bench.until(&batch, |row| row.status == BatchStatus::Finalizing).await;
+    bench.overwrite(&path, &String::from_utf8(bytes.to_vec()).unwrap());
+    let row = bench.end(&batch, BatchStatus::Completed).await;
+    assert_eq!(bench.files(&row, 40).await.output[0]["response"]["body"]["echo"], "ok 0");
+}
