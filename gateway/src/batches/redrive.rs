@@ -156,7 +156,7 @@ async fn make(
     wanted: &HashSet<Ending>,
     child: NewBatch,
 ) -> Result<BatchRow> {
-    let blob = format!("f/{}", child.input_file_id);
+    let blob = format!("files/{}", child.input_file_id);
     let mut ingest = Ingest::new(&gateway.blobs, &blob, IngestLimits::default());
     let index = match copy(gateway, source, wanted, &mut ingest).await {
         Ok(()) => ingest.finish().await?,
