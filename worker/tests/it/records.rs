@@ -145,14 +145,14 @@ async fn a_segment_that_changed_on_disk_is_never_published() {
     let segments = bench.store.segments_of(&batch, 0..=1_000).await.unwrap();
     let path = segments[0].ok.clone().unwrap().path;
     let bytes = bench.blobs.get(&path).await.unwrap();
-    bench.overwrite(&path, &String::from_utf8(bytes.to_vec()).unwrap().replace("ok", "no"));
+    bench.overwrite(&path, &std::str::from_utf8(&bytes).unwrap().replace("ok", "no"));
 
     let read = bench.store.results(&bench.blobs, &row, 0, 1_000).await.unwrap().next().await;
 
     assert!(read.unwrap_err().chain().contains("checksum"));
     bench.model.let_go();
     bench.until(&batch, |row| row.status == BatchStatus::Finalizing).await;
-    bench.overwrite(&path, &String::from_utf8(bytes.to_vec()).unwrap());
+    bench.overwrite(&path, std::str::from_utf8(&bytes).unwrap());
     let row = bench.end(&batch, BatchStatus::Completed).await;
     assert_eq!(bench.files(&row, 40).await.output[0]["response"]["body"]["echo"], "ok 0");
 }
