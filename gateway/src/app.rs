@@ -204,4 +204,7 @@ fn batch_routes() -> Router<App> {
         .route("/v1/batches/{id}/pause", post(batches::controls::pause))
         .route("/v1/batches/{id}/resume", post(batches::controls::resume))
         .route("/v1/batches/{id}/cancel", post(batches::cancel))
+        .route("/v1/batches/{id}/results", get(batches::results::read))
+        .route("/v1/batches/{id}/audit", get(batches::audit::read))
+        .route("/v1/batches/{id}/redrive", post(batches::redrive::create))
 }

@@ -1,9 +1,12 @@
 //! `/v1/batches`: create, read, list, cancel. A batch is a row; the queue only hears that there is one.
 
+pub(crate) mod audit;
 pub(crate) mod backlog;
 pub(crate) mod controls;
 mod forecast;
 pub(crate) mod quote;
+pub(crate) mod redrive;
+pub(crate) mod results;
 mod terms;
 
 use crate::{
@@ -21,7 +24,7 @@ use domain::{
 use serde::Deserialize;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
-use store::{FileIndex, NewBatch};
+use store::{BatchRow, FileIndex, NewBatch};
 use wire::batch::{Batch, List};
 
 const METADATA_PAIRS: usize = 16;
@@ -41,6 +44,8 @@ pub(crate) struct CreateBatch {
     not_before: Option<i64>,
     run_between: Option<terms::RunBetween>,
     max_concurrency: Option<i64>,
+    /// Whether identical deterministic lines are asked once.
+    dedup: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,7 +74,7 @@ pub(crate) async fn create(
     }
     let row = app.gateway.store.insert_batch(new).await?;
     ring(&app.gateway, &context, PointerKind::Validate, &row.id).await;
-    Ok(Json(convert::batch(row)?))
+    Ok(Json(show(&app.gateway, row).await?))
 }
 
 /// `GET /v1/batches/{id}`
@@ -78,8 +83,8 @@ pub(crate) async fn one(
     Extension(context): Extension<RequestContext>,
     ApiPath(id): ApiPath,
 ) -> Result<Json<Batch>, ApiError> {
-    let row = app.gateway.store.batch(&context.tenant, &BatchId::from_string(&id)).await?;
-    Ok(Json(convert::batch(row.ok_or_else(|| no_such_batch(&id))?)?))
+    let row = find(&app.gateway, &context, &id).await?;
+    Ok(Json(show(&app.gateway, row).await?))
 }
 
 /// `GET /v1/batches`
@@ -92,7 +97,7 @@ pub(crate) async fn list(
     let limit = paging::limit(query.limit.as_deref(), 20, 100)?;
     let after = query.after.map(BatchId::from_string);
     let (rows, has_more) = store.list_batches(&context.tenant, after.as_ref(), limit).await?;
-    let page = rows.into_iter().map(convert::batch).collect::<Result<_>>()?;
+    let page = show_all(&app.gateway, rows).await?;
     Ok(Json(List::new(page, has_more, |batch: &Batch| &batch.id)))
 }
 
@@ -107,11 +112,34 @@ pub(crate) async fn cancel(
     if !row.status.is_terminal() {
         ring(&app.gateway, &context, PointerKind::Finalize, &row.id).await;
     }
-    Ok(Json(convert::batch(row)?))
+    Ok(Json(show(&app.gateway, row).await?))
+}
+
+/// The caller's batch of that id.
+pub(crate) async fn find(gateway: &Gateway, context: &RequestContext, id: &str) -> Result<BatchRow> {
+    let row = gateway.store.batch(&context.tenant, &BatchId::from_string(id)).await?;
+    row.ok_or_else(|| no_such_batch(id))
+}
+
+/// The object of a batch.
+pub(crate) async fn show(gateway: &Gateway, row: BatchRow) -> Result<Batch> {
+    let models = gateway.store.model_usage(&[&row.id]).await?.remove(&row.id).unwrap_or_default();
+    convert::batch(row, &models)
+}
+
+/// The objects of several batches, in their order.
+pub(crate) async fn show_all(gateway: &Gateway, rows: Vec<BatchRow>) -> Result<Vec<Batch>> {
+    let ids: Vec<_> = rows.iter().map(|row| &row.id).collect();
+    let models = gateway.store.model_usage(&ids).await?;
+    let object = |row: BatchRow| {
+        let models = models.get(&row.id).map(Vec::as_slice).unwrap_or_default();
+        convert::batch(row, models)
+    };
+    rows.into_iter().map(object).collect()
 }
 
 /// Tells the workers at once. When that fails, the sweep finds the row a few seconds later.
-async fn ring(gateway: &Gateway, context: &RequestContext, kind: PointerKind, id: &BatchId) {
+pub(crate) async fn ring(gateway: &Gateway, context: &RequestContext, kind: PointerKind, id: &BatchId) {
     let pointer = Pointer { traceparent: context.traceparent.clone(), ..Pointer::new(kind, id.as_str()) };
     let pointers = [pointer];
     let limit = Duration::from_millis(gateway.settings.ring_timeout_ms);
@@ -141,7 +169,7 @@ async fn require_input(gateway: &Gateway, caller: &Caller, new: &NewBatch) -> Re
     Ok(index)
 }
 
-fn no_such_batch(id: &str) -> Error {
+pub(crate) fn no_such_batch(id: &str) -> Error {
     Error::not_found(format!("No batch found with id '{id}'."))
 }
 
@@ -166,6 +194,8 @@ fn to_new_batch(context: &RequestContext, body: CreateBatch) -> Result<NewBatch>
         traceparent: context.traceparent.clone(),
         terms,
         tokens: Vec::new(),
+        dedup: body.dedup.unwrap_or(false),
+        redrive_of: None,
     })
 }
 
@@ -184,7 +214,7 @@ fn to_endpoint(text: &str) -> Result<Endpoint> {
     })
 }
 
-fn to_window(text: &str) -> Result<i64> {
+pub(crate) fn to_window(text: &str) -> Result<i64> {
     completion_window_secs(text).ok_or_else(|| {
         let allowed = "'24h', or any whole number of hours from '1h' to '168h' or of days from '1d' to '7d'";
         invalid("completion_window", format!("Invalid value: '{text}'. Supported values are: {allowed}."))
@@ -195,7 +225,7 @@ fn to_ttl(given: ExpiresAfter) -> Result<i64> {
     convert::ttl_secs("output_expires_after", &given.anchor, given.seconds)
 }
 
-fn to_metadata(pairs: serde_json::Map<String, Value>) -> Result<String> {
+pub(crate) fn to_metadata(pairs: serde_json::Map<String, Value>) -> Result<String> {
     if pairs.len() > METADATA_PAIRS {
         let count = pairs.len();
         return Err(invalid("metadata", format!("`metadata` has {count} pairs; {METADATA_PAIRS} are allowed.")));
@@ -225,7 +255,7 @@ fn judge_pair(key: &str, value: &Value) -> Result<()> {
     Ok(())
 }
 
-fn invalid(param: &str, message: String) -> Error {
+pub(crate) fn invalid(param: &str, message: String) -> Error {
     Error::invalid(message).with_param(param).with_code("invalid_value")
 }
 

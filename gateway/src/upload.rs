@@ -62,6 +62,7 @@ async fn insert(gateway: &Gateway, tenant: &TenantId, form: &Form) -> Result<Fil
         filename: file.filename.clone(),
         bytes: i64::try_from(file.bytes).map_err(Error::internal)?,
         blob: file.blob.clone(),
+        crc32c: file.index.as_ref().map(|index| index.crc32c),
         index: index.map_err(Error::internal)?,
         expires_at_ms: ttl_secs.map(|secs| now_ms + secs * 1_000),
     };

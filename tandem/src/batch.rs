@@ -1,6 +1,8 @@
-//! `tandem batch`: quote, submit, change, watch, cancel and download, through the public API.
+//! `tandem batch`: quote, submit, change, watch, read, redrive, cancel and download, through the public API.
 
+mod records;
 pub(crate) mod terms;
+mod verify;
 
 use crate::{
     api::Api,
@@ -26,10 +28,14 @@ use tokio_util::io::ReaderStream;
 const POLL: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(args: BatchArgs) -> anyhow::Result<ExitCode> {
+    if let BatchAction::Verify { input, output, errors, audit } = args.action {
+        return records::prove(input, output, errors, audit).await;
+    }
     let api = Api::new(&args.api)?;
     match args.action {
-        BatchAction::Submit { file, endpoint, window, terms, watch, json } => {
-            let create = upload(&api, &file, &endpoint, &window, &terms).await?;
+        BatchAction::Submit { file, endpoint, window, terms, dedup, watch, json } => {
+            let mut create = upload(&api, &file, &endpoint, &window, &terms).await?;
+            create["dedup"] = dedup.into();
             let batch = api.json(api.request(Method::POST, "/v1/batches").json(&create)).await?;
             if watch {
                 return follow(&api, text(&batch, "id"), json).await;
@@ -43,24 +49,48 @@ pub(crate) async fn run(args: BatchArgs) -> anyhow::Result<ExitCode> {
         BatchAction::Set { id, terms, deadline, json } => {
             let mut patch = terms.to_json();
             patch.extend(deadline.map(|deadline| ("expires_at".to_owned(), deadline)));
-            let request = api.request(Method::PATCH, &format!("/v1/batches/{id}")).json(&patch);
+            let request = api.request(Method::PATCH, &path(&id, "")).json(&patch);
             print_batch(&api.json(request).await?, json);
         }
         BatchAction::Pause { id, json } => {
-            print_batch(&api.json(api.request(Method::POST, &format!("/v1/batches/{id}/pause"))).await?, json);
+            print_batch(&api.json(api.request(Method::POST, &path(&id, "/pause"))).await?, json);
         }
         BatchAction::Resume { id, extend_deadline, json } => {
-            let path = format!("/v1/batches/{id}/resume?extend_deadline={extend_deadline}");
-            print_batch(&api.json(api.request(Method::POST, &path)).await?, json);
+            let rest = format!("/resume?extend_deadline={extend_deadline}");
+            print_batch(&api.json(api.request(Method::POST, &path(&id, &rest))).await?, json);
         }
         BatchAction::Watch { id, json } => return follow(&api, &id, json).await,
         BatchAction::Cancel { id, json } => {
-            let batch = api.json(api.request(Method::POST, &format!("/v1/batches/{id}/cancel"))).await?;
+            let batch = api.json(api.request(Method::POST, &path(&id, "/cancel"))).await?;
             print_batch(&batch, json);
         }
         BatchAction::Download { id, output } => download(&api, &id, &output).await?,
+        BatchAction::Get { id, json } => print_batch(&api.json(api.request(Method::GET, &path(&id, ""))).await?, json),
+        BatchAction::List { limit, after, json } => list(&api, limit, after, json).await?,
+        BatchAction::Results { id, after_line } => records::results(&api, &id, after_line).await?,
+        BatchAction::Audit { id } => println!("{}", serde_json::to_string(&records::audit(&api, &id).await?)?),
+        BatchAction::Redrive { id, lines, window, json } => {
+            let body = json!({"lines": lines, "completion_window": window});
+            let batch = api.json(api.request(Method::POST, &path(&id, "/redrive")).json(&body)).await?;
+            print_batch(&batch, json);
+        }
+        // Needs no API and was done before.
+        BatchAction::Verify { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn path(id: &str, rest: &str) -> String {
+    format!("/v1/batches/{id}{rest}")
+}
+
+async fn list(api: &Api, limit: u8, after: Option<String>, json: bool) -> anyhow::Result<()> {
+    let query = [("limit", Some(limit.to_string())), ("after", after)];
+    let page = api.json(api.request(Method::GET, "/v1/batches").query(&query)).await?;
+    for batch in page["data"].as_array().into_iter().flatten() {
+        print_batch(batch, json);
+    }
+    Ok(())
 }
 
 /// Uploads the input and gives the request for a batch of it.
@@ -83,7 +113,7 @@ async fn follow(api: &Api, id: &str, json: bool) -> anyhow::Result<ExitCode> {
     let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(0) };
     bar.set_style(ProgressStyle::with_template("{msg:12} {bar:40} {pos}/{len} lines  {per_sec}  ETA {eta}")?);
     loop {
-        let batch = api.json(api.request(Method::GET, &format!("/v1/batches/{id}"))).await?;
+        let batch = api.json(api.request(Method::GET, &path(id, ""))).await?;
         let counts = |key: &str| batch["request_counts"][key].as_u64().unwrap_or(0);
         bar.set_length(counts("total"));
         bar.set_position(counts("completed") + counts("failed"));
@@ -99,7 +129,7 @@ async fn follow(api: &Api, id: &str, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 async fn download(api: &Api, id: &str, output: &Path) -> anyhow::Result<()> {
-    let batch = api.json(api.request(Method::GET, &format!("/v1/batches/{id}"))).await?;
+    let batch = api.json(api.request(Method::GET, &path(id, ""))).await?;
     let mut errors = output.as_os_str().to_owned();
     errors.push(".errors");
     let files = [("output_file_id", output.to_owned()), ("error_file_id", PathBuf::from(errors))];

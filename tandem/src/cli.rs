@@ -150,6 +150,9 @@ pub(crate) enum BatchAction {
         window: String,
         #[command(flatten)]
         terms: Terms,
+        /// Ask identical deterministic lines of a shard once.
+        #[arg(long)]
+        dedup: bool,
         /// Stay until it ends.
         #[arg(long)]
         watch: bool,
@@ -198,6 +201,73 @@ pub(crate) enum BatchAction {
         /// Move its deadline by as long as the pause was.
         #[arg(long)]
         extend_deadline: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a batch.
+    Get {
+        /// Batch id.
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List batches, newest first.
+    List {
+        /// At most this many.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=100))]
+        limit: u8,
+        /// Begin after the batch of this id.
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// Print JSON, one batch a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the records that a batch has now, also while it runs, in input order and each with its line number.
+    Results {
+        /// Batch id.
+        id: String,
+        /// The last line you have.
+        #[arg(long, default_value_t = 0, value_name = "LINE")]
+        after_line: u64,
+    },
+    /// Print what became of the lines of a batch, shard by shard, with checksums.
+    Audit {
+        /// Batch id.
+        id: String,
+    },
+    /// Prove from the files alone that every input line has exactly one record, in input order; needs no server.
+    Verify {
+        /// What was submitted.
+        #[arg(long, value_name = "FILE")]
+        input: PathBuf,
+        /// The output file; leave it out when the batch has none.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// The error file; leave it out when the batch has none.
+        #[arg(long, value_name = "FILE")]
+        errors: Option<PathBuf>,
+        /// What `tandem batch audit` printed: counts and checksums are held against it too.
+        #[arg(long, value_name = "FILE")]
+        audit: Option<PathBuf>,
+    },
+    /// Ask lines of an ended batch again that were not answered, as a new batch.
+    Redrive {
+        /// Batch id.
+        id: String,
+        /// Which: words of failed, expired, cancelled, quarantined.
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "failed,expired,cancelled,quarantined",
+            value_name = "WORD,..."
+        )]
+        lines: Vec<String>,
+        /// How long the new batch may take: 1h to 7d; as long as the first one when nothing is said.
+        #[arg(long)]
+        window: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,

@@ -1,6 +1,6 @@
 //! `kill -9` at random moments: no line is lost and none is answered twice.
 
-use e2e::{Database, Site, chat_lines, eventually};
+use e2e::{Database, Process, Site, chat_lines, eventually};
 use rand::RngExt;
 use serde_json::Value;
 use std::time::Duration;
@@ -46,11 +46,32 @@ async fn ten_kills_lose_and_double_nothing(database: Database) {
     let ids: Vec<String> = output.lines().map(custom_id).collect();
     let expected: Vec<String> = (0..LINES).map(|n| format!("line-{n}")).collect();
     assert_eq!(ids, expected);
+    prove(&site, &process, last["id"].as_str().unwrap());
     let redone = site.simulator.stats().requests - LINES as u64;
     println!(
         "{database:?}: {KILLS} kills, {LINES} lines, {redone} model calls redone, {} reported",
         last["usage"]["redone_requests"]
     );
+}
+
+/// Holds the files against the input and against the audit, as a user would.
+fn prove(site: &Site, process: &Process, batch: &str) {
+    let run = |args: &[&str]| {
+        let done = site.command(&[&["batch"], args].concat(), process, &site.key);
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let audit = run(&["audit", batch]);
+    std::fs::write(site.folder().join("audit.json"), &audit).unwrap();
+    std::fs::write(site.folder().join("in.jsonl"), chat_lines(LINES, 20)).unwrap();
+    run(&["download", batch, "--output", "out.jsonl"]);
+
+    let proven = run(&["verify", "--input", "in.jsonl", "--output", "out.jsonl", "--audit", "audit.json"]);
+
+    assert!(proven.starts_with(&format!("{LINES} lines, each with one record")), "{proven}");
+    let totals = &serde_json::from_str::<Value>(&audit).unwrap()["totals"];
+    assert!(totals["leases"].as_i64() > totals["shards"].as_i64(), "kills cost leases: {totals}");
+    println!("{totals}");
 }
 
 fn custom_id(line: &str) -> String {

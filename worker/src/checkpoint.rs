@@ -1,16 +1,11 @@
 //! The finished lines of a shard that are not durable yet, and how they become so: first immutable objects, then one
 //! transaction that makes them count. An object without its row does not exist.
 
-use crate::{
-    Core,
-    gate::backoff,
-    record::{self, Record, Side},
-    settings::WorkerSettings,
-};
+use crate::{Core, gate::backoff, record::Record, settings::WorkerSettings};
 use bytes::Bytes;
 use domain::{Bitmap, Kind, LineCounts, Result, Usage, UsageRecord};
 use std::{future::Future, time::Duration};
-use store::{CommitResult, NewSegment, ShardLease};
+use store::{CommitResult, NewSegment, SegmentBlob, ShardLease, Side, append_record};
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -36,6 +31,7 @@ pub(crate) struct Checkpoint {
     counts: LineCounts,
     usage: Usage,
     redone: i64,
+    deduplicated: i64,
     ledger: Vec<UsageRecord>,
     since: Option<Instant>,
 }
@@ -52,6 +48,7 @@ impl Checkpoint {
             counts: LineCounts::default(),
             usage: Usage::default(),
             redone: 0,
+            deduplicated: 0,
             ledger: Vec::new(),
             since: None,
         }
@@ -61,11 +58,11 @@ impl Checkpoint {
     pub(crate) fn push(&mut self, record: &Record, redone: bool) {
         match record.side {
             Side::Ok => {
-                record::store(record.number, &record.json, &mut self.ok);
+                append_record(record.number, &record.json, &mut self.ok);
                 self.counts.completed += 1;
             }
             Side::Err => {
-                record::store(record.number, &record.json, &mut self.err);
+                append_record(record.number, &record.json, &mut self.err);
                 self.counts.failed += 1;
             }
         }
@@ -74,6 +71,12 @@ impl Checkpoint {
         self.ledger.extend(record.ledger.as_deref().cloned());
         self.redone += i64::from(redone);
         self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Takes in a line that was answered with the answer to an identical one.
+    pub(crate) fn push_twin(&mut self, record: &Record) {
+        self.push(record, false);
+        self.deduplicated += 1;
     }
 
     /// Whether there is nothing to make durable.
@@ -94,10 +97,10 @@ impl Checkpoint {
     /// Makes everything collected durable, trying for as long as it takes: give up by dropping the future.
     pub(crate) async fn flush(&mut self, core: &Core, lease: &ShardLease) -> Flushed {
         let segment = self.segment(lease);
-        for (path, bytes) in [(&segment.ok_blob, &mut self.ok), (&segment.err_blob, &mut self.err)] {
-            if let Some(path) = path {
+        for (blob, bytes) in [(&segment.ok, &mut self.ok), (&segment.err, &mut self.err)] {
+            if let Some(blob) = blob {
                 let bytes = Bytes::from(std::mem::take(bytes));
-                if persist("segment not written", || put(core, path, bytes.clone())).await.is_none() {
+                if persist("segment not written", || put(core, &blob.path, bytes.clone())).await.is_none() {
                     return Flushed::Lost;
                 }
             }
@@ -115,14 +118,16 @@ impl Checkpoint {
 
     fn segment(&self, lease: &ShardLease) -> NewSegment {
         let path = |side| format!("b/{}/s/{}/{}-{}.{side}", lease.batch.id, lease.shard.id, lease.epoch, self.seq);
+        let blob = |bytes: &[u8], side| (!bytes.is_empty()).then(|| SegmentBlob::of(path(side), bytes));
         NewSegment {
             seq: self.seq,
-            ok_blob: (!self.ok.is_empty()).then(|| path("ok")),
-            err_blob: (!self.err.is_empty()).then(|| path("err")),
+            ok: blob(&self.ok, "ok"),
+            err: blob(&self.err, "err"),
             done: self.done.clone(),
             counts: self.counts,
             usage: self.usage,
             redone: self.redone,
+            deduplicated: self.deduplicated,
             ledger: self.ledger.clone(),
         }
     }

@@ -4,7 +4,7 @@
 use crate::{
     Core,
     input::Input,
-    merge::{Fill, Merge, Part, Written},
+    merge::{Fill, Merge, Merged, Part, Written},
     plan,
     settings::jittered,
 };
@@ -54,7 +54,7 @@ async fn end(core: &Core, lease: &BatchLease) -> Result<()> {
     };
     let finish = match batch.total_lines {
         // Never validated: there are no lines to account for.
-        0 => FinishBatch { status, output: None, error: None, counts: LineCounts::default() },
+        0 => FinishBatch { status, output: None, error: None, counts: LineCounts::default(), parts: Vec::new() },
         _ => assemble(core, lease, status, fill).await?,
     };
     if core.store.finish_batch(lease, finish).await? {
@@ -86,10 +86,10 @@ async fn assemble(core: &Core, lease: &BatchLease, status: BatchStatus, fill: Op
         let text = format!("batch {} has {} records for {} lines", batch.id, counts.recorded(), batch.total_lines);
         return Err(Error::internal(text));
     }
-    let (ok, err) = merge.finish().await?;
+    let Merged { ok, err, parts } = merge.finish().await?;
     let now_ms = core.store.now_ms().await?;
     let file = |written: Option<Written>, kind| written.map(|written| new_file(batch, written, kind, now_ms));
-    Ok(FinishBatch { status, output: file(ok, "output"), error: file(err, "error"), counts })
+    Ok(FinishBatch { status, output: file(ok, "output"), error: file(err, "error"), counts, parts })
 }
 
 fn part<'a>(shard: &ShardRow, segments: &'a [SegmentRow]) -> Part<'a> {
@@ -137,6 +137,7 @@ fn new_file(batch: &BatchRow, written: Written, kind: &str, now_ms: i64) -> NewF
         filename: format!("{}_{kind}.jsonl", batch.id),
         bytes: i64::try_from(written.info.bytes).unwrap_or(i64::MAX),
         blob: written.path,
+        crc32c: Some(written.info.crc32c),
         index: None,
         expires_at_ms: batch.output_expires_secs.map(|secs| now_ms.saturating_add(secs.saturating_mul(1000))),
     }

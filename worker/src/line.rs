@@ -5,7 +5,7 @@ use crate::{
     account::{self, Begun, Spent},
     gate::{Gate, backoff},
     leases::Pass,
-    record::{self, Record, Side},
+    record::{self, Record},
     retry::{self, Remedy},
 };
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use domain::{BatchId, Class, Endpoint, Error, Kind, RequestContext, RequestId, R
 use http::StatusCode;
 use orchestrator::{Dialect, ModelRequest};
 use std::{sync::Arc, time::Instant};
+use store::Side;
 use tokio::sync::watch;
 use wire::batch::InputLine;
 

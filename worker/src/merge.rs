@@ -4,12 +4,12 @@
 use crate::{
     Core,
     input::{self, Input},
-    record::{self, Side},
+    record,
 };
-use bytes::{Bytes, BytesMut};
-use domain::{Error, LineCounts, Result};
+use bytes::BytesMut;
+use domain::{Bitmap, Error, LineCounts, Result};
 use std::ops::Range;
-use store::{BlobInfo, BlobWriter, SegmentRow};
+use store::{BatchPart, BlobInfo, BlobWriter, FilePart, SegmentRow, Side};
 
 /// Bytes collected before they are handed to the object store.
 const CHUNK: usize = 1 << 20;
@@ -39,11 +39,23 @@ pub(crate) struct Merge<'a> {
     pub(crate) filled: i64,
     pub(crate) completed: i64,
     pub(crate) failed: i64,
+    parts: Vec<BatchPart>,
+}
+
+/// Both files, complete, and where in them everything is.
+pub(crate) struct Merged {
+    pub(crate) ok: Option<Written>,
+    pub(crate) err: Option<Written>,
+    pub(crate) parts: Vec<BatchPart>,
 }
 
 /// A file that is begun with its first line: an empty one does not exist.
 pub(crate) struct Output {
     path: String,
+    /// What of it belongs to the part that is being appended.
+    part: FilePart,
+    /// All of it, put together from its parts.
+    whole: FilePart,
     buffer: BytesMut,
     writer: Option<BlobWriter>,
 }
@@ -57,13 +69,15 @@ pub(crate) struct Written {
 impl<'a> Merge<'a> {
     /// Files at `{path}.ok.jsonl` and `{path}.err.jsonl`.
     pub(crate) fn new(core: &'a Core, input: &'a Input, fill: Option<Fill>, path: &str) -> Self {
-        let output = |side| Output { path: format!("{path}.{side}.jsonl"), buffer: BytesMut::new(), writer: None };
-        Self { core, input, fill, ok: output("ok"), err: output("err"), filled: 0, completed: 0, failed: 0 }
+        let output = |side| Output::new(format!("{path}.{side}.jsonl"));
+        let (ok, err) = (output("ok"), output("err"));
+        Self { core, input, fill, ok, err, filled: 0, completed: 0, failed: 0, parts: Vec::new() }
     }
 
     /// Appends the lines of the next part.
     pub(crate) async fn append(&mut self, part: &Part<'_>) -> Result<()> {
-        let records = collect(self.core, part).await?;
+        let records = self.core.blobs.shard_records(part.segments, part.lines).await?;
+        let mut answered = Bitmap::new(part.lines);
         let texts = match records.iter().any(Option::is_none) {
             true => self.input.lines(&self.core.blobs, part.bytes.clone(), part.lines).await?,
             false => Vec::new(),
@@ -72,6 +86,7 @@ impl<'a> Merge<'a> {
             match record {
                 Some((Side::Ok, json)) => {
                     self.completed += 1;
+                    answered.set(number);
                     self.ok.write(self.core, &json).await?;
                 }
                 Some((Side::Err, json)) => {
@@ -87,14 +102,20 @@ impl<'a> Merge<'a> {
                 }
             }
         }
+        let first_line = self.parts.last().map_or(0, |last| last.first_line + last.answered.len() as i64);
+        let (output, error) = (self.ok.end_part(), self.err.end_part());
+        self.parts.push(BatchPart { first_line, answered, output, error });
         Ok(())
     }
 
-    /// Completes both files. `None` for one without lines.
-    pub(crate) async fn finish(self) -> Result<(Option<Written>, Option<Written>)> {
+    /// Completes both files.
+    ///
+    /// # Errors
+    /// Also when a file is not what its parts are together: nothing of it may be published then.
+    pub(crate) async fn finish(self) -> Result<Merged> {
         let ok = self.ok.finish(self.core).await?;
         let err = self.err.finish(self.core).await?;
-        Ok((ok, err))
+        Ok(Merged { ok, err, parts: self.parts })
     }
 
     /// Ok and error lines as they were counted, not as they were reported.
@@ -103,32 +124,24 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// The records of a part, each at the place of its line.
-async fn collect(core: &Core, part: &Part<'_>) -> Result<Vec<Option<(Side, Bytes)>>> {
-    let mut records: Vec<Option<(Side, Bytes)>> = vec![None; part.lines];
-    for segment in part.segments {
-        for (side, blob) in [(Side::Ok, &segment.ok_blob), (Side::Err, &segment.err_blob)] {
-            let Some(blob) = blob else { continue };
-            for (number, json) in record::read(&core.blobs.get(blob).await?)? {
-                let slot = records.get_mut(number).ok_or_else(|| misplaced(blob, number))?;
-                if slot.replace((side, json)).is_some() {
-                    return Err(misplaced(blob, number));
-                }
-            }
-        }
-    }
-    Ok(records)
-}
-
-fn misplaced(blob: &str, number: usize) -> Error {
-    Error::internal(format!("segment {blob} has line {number} twice or out of bounds"))
-}
-
 impl Output {
+    fn new(path: String) -> Self {
+        let (part, whole) = (FilePart::default(), FilePart::default());
+        Self { path, part, whole, buffer: BytesMut::new(), writer: None }
+    }
+
     async fn write(&mut self, core: &Core, json: &[u8]) -> Result<()> {
-        self.buffer.extend_from_slice(json);
-        self.buffer.extend_from_slice(b"\n");
+        for bytes in [json, b"\n"] {
+            self.part.append(bytes);
+            self.buffer.extend_from_slice(bytes);
+        }
         if self.buffer.len() >= CHUNK { self.hand_over(core).await } else { Ok(()) }
+    }
+
+    fn end_part(&mut self) -> FilePart {
+        self.whole.join(&self.part);
+        let next = self.part.next();
+        std::mem::replace(&mut self.part, next)
     }
 
     async fn hand_over(&mut self, core: &Core) -> Result<()> {
@@ -147,6 +160,10 @@ impl Output {
     async fn finish(mut self, core: &Core) -> Result<Option<Written>> {
         self.hand_over(core).await?;
         let Some(writer) = self.writer else { return Ok(None) };
-        Ok(Some(Written { path: self.path, info: writer.finish().await? }))
+        let info = writer.finish().await?;
+        if (info.bytes, info.crc32c) != (self.whole.bytes, self.whole.crc32c) {
+            return Err(Error::internal(format!("{} is not what its parts are together", self.path)));
+        }
+        Ok(Some(Written { path: self.path, info }))
     }
 }

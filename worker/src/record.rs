@@ -1,19 +1,9 @@
-//! The record of one line: the JSON line that its output or error file will hold, and how it waits in a segment.
+//! The record of one line: the JSON line that its output or error file will hold.
 
-use bytes::Bytes;
 use domain::{Error, Kind, RequestId, Result, Usage, UsageRecord};
-use serde::Deserialize;
 use serde_json::value::RawValue;
+use store::Side;
 use wire::batch::{LineError, LineResponse, OutputLine};
-
-/// Which of the two files a record belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// Answered with a 2xx: the output file.
-    Ok,
-    /// Anything else: the error file.
-    Err,
-}
 
 /// How a line ended.
 #[derive(Debug, Clone)]
@@ -27,14 +17,6 @@ pub(crate) struct Record {
     pub(crate) usage: Usage,
     /// What the ledger is told; none for a line that was never called.
     pub(crate) ledger: Option<Box<UsageRecord>>,
-}
-
-/// One line of a segment.
-#[derive(Deserialize)]
-struct Stored<'a> {
-    n: usize,
-    #[serde(borrow)]
-    r: &'a RawValue,
 }
 
 /// The file line for an executed line.
@@ -56,6 +38,12 @@ pub(crate) fn unexecuted(custom_id: &str, code: &str, message: &str) -> Vec<u8> 
     to_json(custom_id, None, Some(LineError { code: code.to_owned(), message: message.to_owned() }))
 }
 
+/// The file line for a line that is answered with the answer to an identical one, `json`.
+pub(crate) fn twin(custom_id: &str, json: &[u8]) -> Result<Vec<u8>> {
+    let line: OutputLine = serde_json::from_slice(json).map_err(Error::internal)?;
+    Ok(to_json(custom_id, line.response, line.error))
+}
+
 fn to_json(custom_id: &str, response: Option<LineResponse>, error: Option<LineError>) -> Vec<u8> {
     let id = format!("batch_{}", RequestId::generate());
     let line = OutputLine { id, custom_id: custom_id.to_owned(), response, error };
@@ -73,38 +61,9 @@ fn on_one_line(body: &[u8]) -> Result<Box<RawValue>> {
     serde_json::value::to_raw_value(&value).map_err(Error::internal)
 }
 
-/// Appends a record to the bytes of a segment.
-pub(crate) fn store(number: usize, json: &[u8], segment: &mut Vec<u8>) {
-    segment.extend_from_slice(format!("{{\"n\":{number},\"r\":").as_bytes());
-    segment.extend_from_slice(json);
-    segment.extend_from_slice(b"}\n");
-}
-
-/// Reads the records of a segment back: the line's number and its JSON.
-pub(crate) fn read(segment: &Bytes) -> Result<Vec<(usize, Bytes)>> {
-    wire::jsonl::lines(segment)
-        .map(|line| {
-            let stored: Stored<'_> = serde_json::from_slice(line).map_err(Error::internal)?;
-            Ok((stored.n, segment.slice_ref(stored.r.get().as_bytes())))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_segment_gives_back_what_was_stored() {
-        let mut segment = Vec::new();
-
-        store(3, br#"{"a": 1}"#, &mut segment);
-        store(0, br#"{"b":"\n"}"#, &mut segment);
-
-        let records = read(&Bytes::from(segment)).unwrap();
-        let records: Vec<_> = records.iter().map(|(number, json)| (*number, &**json)).collect();
-        assert_eq!(records, [(3, &br#"{"a": 1}"#[..]), (0, &br#"{"b":"\n"}"#[..])]);
-    }
 
     #[test]
     fn a_pretty_answer_becomes_one_line() {

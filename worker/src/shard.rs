@@ -1,24 +1,25 @@
 //! Runs the undone lines of one leased shard: starts them, checkpoints what finishes, and lets go in good order when the
 //! batch is cancelled, its window closes, the worker goes away or the lease is lost.
 
+mod order;
 mod poison;
 
 use crate::{
     Core,
     checkpoint::{Checkpoint, Flushed},
     gate::backoff,
-    input::Input,
+    input::{self, Input},
     leases::{Ending, Hold, Orders, Pass},
     line::{self, Line},
     plan,
-    record::Record,
+    record::{self, Record},
     turns::Turns,
 };
 use bytes::Bytes;
 use chassis::drain::Drain;
-use domain::{Pointer, PointerKind, Result};
-use std::{sync::Arc, time::Duration};
-use store::ShardLease;
+use domain::{Bitmap, Pointer, PointerKind, Result, Usage};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use store::{ShardLease, Side};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
@@ -38,8 +39,8 @@ pub(crate) async fn run(core: Arc<Core>, drain: Drain, lease: ShardLease, hold: 
             return Err(error);
         }
     };
-    let mut run = Run::new(core, drain, lease, hold);
-    run.start(lines);
+    let mut run = Run::new(core, drain, lease, hold, lines);
+    run.start();
     run.work().await;
     run.finish().await
 }
@@ -70,14 +71,18 @@ struct Run {
     hold: Hold,
     pass: watch::Receiver<Pass>,
     orders: watch::Receiver<Orders>,
+    /// The lines of the shard, done or not.
+    texts: Vec<Bytes>,
     lines: JoinSet<Option<Record>>,
+    /// Lines that wait for the answer to an identical one, by its number.
+    twins: HashMap<usize, Vec<usize>>,
     checkpoint: Checkpoint,
     /// Calls that may be in flight.
     turns: Arc<Turns>,
     /// How many that is while this shard is suspect of killing workers, and each line is a checkpoint.
     care: Option<usize>,
-    /// Lines below this number may have been in flight when an earlier worker crashed.
-    redone_below: usize,
+    /// Lines that may have been in flight when an earlier worker crashed.
+    at_risk: Bitmap,
     /// Whether the window of the batch has closed.
     expired: bool,
     draining: bool,
@@ -99,22 +104,19 @@ enum Event {
 }
 
 impl Run {
-    fn new(core: Arc<Core>, drain: Drain, lease: ShardLease, hold: Hold) -> Self {
+    fn new(core: Arc<Core>, drain: Drain, lease: ShardLease, hold: Hold, texts: Vec<Bytes>) -> Self {
         let done = &lease.shard.done;
         let suspect = poison::is_suspect(&lease);
-        let at_risk = core.settings.flush_lines + core.settings.concurrency;
-        let redone_below = match lease.shard.crash_count {
-            0 => 0,
-            _ => done.missing().nth(at_risk).unwrap_or(done.len()),
-        };
         let run = Self {
             pass: hold.pass(),
             orders: hold.orders(),
+            texts,
             lines: JoinSet::new(),
+            twins: HashMap::new(),
             checkpoint: Checkpoint::new(done.len()),
             turns: Turns::new(),
             care: suspect.then_some(1),
-            redone_below,
+            at_risk: Bitmap::new(done.len()),
             expired: false,
             draining: false,
             stop_at: None,
@@ -138,31 +140,40 @@ impl Run {
     }
 
     /// Starts every line that has no record yet. They queue at the gate of their model.
-    fn start(&mut self, texts: Vec<Bytes>) {
-        let mut missing: Vec<_> = self.lease.shard.done.missing().collect();
-        if let Some(&first) = missing.first()
-            && poison::is_proven(&self.lease)
-        {
-            let record = poison::quarantine(first, &texts[first]);
-            self.checkpoint.push(&record, false);
-            missing.remove(0);
+    fn start(&mut self) {
+        let (batch, done) = (&self.lease.batch, &self.lease.shard.done);
+        let mut asks = order::order(&self.texts, done.missing(), batch.dedup.then_some(batch.endpoint));
+        if poison::is_proven(&self.lease) && !asks.is_empty() {
+            let culprit = asks.remove(0);
+            for number in [culprit.line].into_iter().chain(culprit.twins) {
+                self.checkpoint.push(&poison::quarantine(number, &self.texts[number]), false);
+            }
         }
-        for number in missing {
-            let line = Line {
-                number,
-                text: texts[number].clone(),
-                tenant: self.lease.batch.tenant.clone(),
-                batch: self.lease.batch.id.clone(),
-                endpoint: self.lease.batch.endpoint,
-                traceparent: self.lease.batch.traceparent.clone(),
-                pass: self.hold.pass(),
-            };
-            let (core, turns) = (Arc::clone(&self.core), Arc::clone(&self.turns));
-            self.lines.spawn(async move {
-                let _turn = turns.take().await?;
-                line::run(core, line).await
-            });
+        if self.lease.shard.crash_count > 0 {
+            let in_flight = self.core.settings.flush_lines + self.core.settings.concurrency;
+            asks.iter().take(in_flight).for_each(|ask| self.at_risk.set(ask.line));
         }
+        for ask in asks {
+            self.spawn(ask.line);
+            self.twins.insert(ask.line, ask.twins);
+        }
+    }
+
+    fn spawn(&mut self, number: usize) {
+        let line = Line {
+            number,
+            text: self.texts[number].clone(),
+            tenant: self.lease.batch.tenant.clone(),
+            batch: self.lease.batch.id.clone(),
+            endpoint: self.lease.batch.endpoint,
+            traceparent: self.lease.batch.traceparent.clone(),
+            pass: self.hold.pass(),
+        };
+        let (core, turns) = (Arc::clone(&self.core), Arc::clone(&self.turns));
+        self.lines.spawn(async move {
+            let _turn = turns.take().await?;
+            line::run(core, line).await
+        });
     }
 
     async fn work(&mut self) {
@@ -221,13 +232,26 @@ impl Run {
 
     fn take_in(&mut self, joined: Result<Option<Record>, JoinError>) {
         match joined {
-            Ok(Some(record)) => self.checkpoint.push(&record, record.number < self.redone_below),
+            Ok(Some(record)) => {
+                self.checkpoint.push(&record, self.at_risk.contains(record.number));
+                self.answer_twins(&record);
+            }
             Ok(None) => {}
             Err(error) if error.is_panic() => {
                 error!(shard.id = %self.lease.shard.id, %error, "a line of {} panicked", self.lease.shard.id);
                 self.crashed = true;
             }
             Err(_) => {}
+        }
+    }
+
+    /// Identical lines share an answer, in the same checkpoint. A failure is no answer: each of them is asked then.
+    fn answer_twins(&mut self, record: &Record) {
+        for number in self.twins.remove(&record.number).unwrap_or_default() {
+            match twin(record, number, &self.texts[number]) {
+                Some(record) => self.checkpoint.push_twin(&record),
+                None => self.spawn(number),
+            }
         }
     }
 
@@ -308,6 +332,15 @@ impl Run {
             Pass::Open | Pass::Paused => None,
         }
     }
+}
+
+/// The record of a line that is identical to an answered one.
+fn twin(record: &Record, number: usize, text: &Bytes) -> Option<Record> {
+    let json = match record.side {
+        Side::Ok => record::twin(&input::custom_id(text), &record.json).ok()?,
+        Side::Err => return None,
+    };
+    Some(Record { number, side: Side::Ok, json, usage: Usage::default(), ledger: None })
 }
 
 async fn too_late(drain: &Drain) {

@@ -36,6 +36,10 @@ pub struct NewBatch {
     pub terms: Terms,
     /// The estimated tokens of its lines, by model.
     pub tokens: Vec<(String, i64)>,
+    /// Whether identical deterministic lines of a shard are asked once.
+    pub dedup: bool,
+    /// The batch whose lines are asked again.
+    pub redrive_of: Option<BatchId>,
 }
 
 /// A batch. Times are milliseconds of the database's clock.
@@ -65,6 +69,10 @@ pub struct BatchRow {
     pub tokens: i64,
     /// Of these, of lines with a record.
     pub tokens_done: i64,
+    /// Whether identical deterministic lines of a shard are asked once.
+    pub dedup: bool,
+    /// The batch whose lines are asked again.
+    pub redrive_of: Option<BatchId>,
     /// Where it is in its life.
     pub status: BatchStatus,
     /// The model, when all lines name the same one.
@@ -85,6 +93,8 @@ pub struct BatchRow {
     pub usage: Usage,
     /// Calls made again because an answer was lost with a worker.
     pub redone_requests: i64,
+    /// Lines that were answered with the answer to an identical line.
+    pub deduplicated: i64,
     /// Fencing number of the newest batch lease.
     pub epoch: i64,
     /// When the newest batch lease ends; 0 when nobody holds it.
@@ -136,8 +146,9 @@ impl Store {
         let daily = batch.terms.run_between.map(DailyWindow::to_minutes);
         self.sql(
             "INSERT INTO batches (id, tenant_id, endpoint, input_file_id, window_secs, metadata, output_expires_secs, \
-             traceparent, priority, not_before_ms, daily_start_min, daily_end_min, max_concurrency, tokens, status, created_at_ms, \
-             expires_at_ms, rung_at_ms) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'validating', \
+             traceparent, priority, not_before_ms, daily_start_min, daily_end_min, max_concurrency, tokens, dedup, redrive_of, \
+             status, created_at_ms, expires_at_ms, rung_at_ms) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'validating', \
              clock.now, clock.now + CAST($5 AS BIGINT) * 1000, clock.now FROM (SELECT now_ms() AS now) clock \
              RETURNING *, now_ms() AS read_at_ms",
         )
@@ -155,6 +166,8 @@ impl Store {
         .bind(daily.map(|(_, end)| end))
         .bind(batch.terms.max_concurrency)
         .bind(batch.tokens.iter().map(|(_, tokens)| tokens).sum::<i64>())
+        .bind(i64::from(batch.dedup))
+        .bind(batch.redrive_of.as_ref().map(|id| id.as_str().to_owned()))
     }
 
     async fn insert_batch_tokens(&self, tx: &mut Transaction<'static, Any>, batch: &NewBatch) -> Result<()> {
@@ -264,6 +277,8 @@ pub(crate) fn batch_row(row: &AnyRow) -> Result<BatchRow> {
         paused_at_ms: columns.opt_int("paused_at_ms")?,
         tokens: columns.int("tokens")?,
         tokens_done: columns.int("tokens_done")?,
+        dedup: columns.int("dedup")? != 0,
+        redrive_of: columns.opt_text("redrive_of")?.map(BatchId::from_string),
         status: columns.word("status", BatchStatus::parse)?,
         model: columns.opt_text("model")?,
         errors_json: columns.opt_text("errors_json")?,
@@ -274,6 +289,7 @@ pub(crate) fn batch_row(row: &AnyRow) -> Result<BatchRow> {
         counts: columns.counts()?,
         usage: columns.usage()?,
         redone_requests: columns.int("redone_requests")?,
+        deduplicated: columns.int("deduplicated")?,
         epoch: columns.int("epoch")?,
         lease_until_ms: columns.int("lease_until_ms")?,
         read_at_ms: columns.int("read_at_ms")?,

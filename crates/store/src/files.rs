@@ -25,6 +25,8 @@ pub struct NewFile {
     pub bytes: i64,
     /// Where its bytes are.
     pub blob: String,
+    /// CRC-32C of its bytes, where it is known.
+    pub crc32c: Option<u32>,
     /// JSON of [`crate::FileIndex`], for batch inputs.
     pub index: Option<String>,
     /// Milliseconds; `None` keeps it for ever.
@@ -46,6 +48,8 @@ pub struct FileRow {
     pub bytes: i64,
     /// Where its bytes are.
     pub blob: String,
+    /// CRC-32C of its bytes, where it is known.
+    pub crc32c: Option<u32>,
     /// JSON of [`crate::FileIndex`], for batch inputs.
     pub index: Option<String>,
     /// Milliseconds.
@@ -76,8 +80,8 @@ impl Store {
 
     pub(crate) fn insert_file_sql(&self, file: &NewFile) -> Sql {
         self.sql(
-            "INSERT INTO files (id, tenant_id, purpose, filename, bytes, blob, index_json, expires_at_ms, created_at_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now_ms()) RETURNING *",
+            "INSERT INTO files (id, tenant_id, purpose, filename, bytes, blob, index_json, expires_at_ms, crc32c, created_at_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now_ms()) RETURNING *",
         )
         .bind(file.id.as_str().to_owned())
         .bind(file.tenant.as_str().to_owned())
@@ -87,6 +91,7 @@ impl Store {
         .bind(file.blob.clone())
         .bind(file.index.clone())
         .bind(file.expires_at_ms)
+        .bind(file.crc32c.map(i64::from))
     }
 
     /// A tenant's file that is neither deleted nor expired.
@@ -181,6 +186,7 @@ pub(crate) fn file_row(row: &AnyRow) -> Result<FileRow> {
         filename: columns.text("filename")?,
         bytes: columns.int("bytes")?,
         blob: columns.text("blob")?,
+        crc32c: columns.opt_crc32c("crc32c")?,
         index: columns.opt_text("index_json")?,
         created_at_ms: columns.int("created_at_ms")?,
         expires_at_ms: columns.opt_int("expires_at_ms")?,

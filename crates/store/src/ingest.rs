@@ -6,7 +6,7 @@ use crate::{
     line::{GoodLine, Refusal, clip, judge},
 };
 use bytes::{Bytes, BytesMut};
-use domain::Result;
+use domain::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use wire::jsonl::{Line, LineScanner, TooLong};
@@ -148,6 +148,29 @@ impl LineRecord {
             #[expect(clippy::cast_possible_truncation, reason = "taking the fields apart is the point")]
             Self { offset: packed as u64, len: (packed >> 64) as u32, tokens: (packed >> 96) as u32 }
         })
+    }
+}
+
+impl FileIndex {
+    /// The lines at `numbers`, counted from 0, ascending and close to each other: what lies between them is read too.
+    ///
+    /// # Errors
+    /// When the file has no such lines, or they can't be read now.
+    pub async fn pick(&self, blobs: &Blobs, data: &str, numbers: &[u64]) -> Result<Vec<Bytes>> {
+        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return Ok(Vec::new()) };
+        let records = blobs.range(&self.blob, first * INDEX_RECORD_BYTES..(last + 1) * INDEX_RECORD_BYTES).await?;
+        let records: Vec<_> = LineRecord::parse_all(&records).collect();
+        let place = |number: &u64| usize::try_from(number - first).ok().and_then(|at| records.get(at).copied());
+        let places = numbers.iter().map(place).collect::<Option<Vec<_>>>();
+        let places = places.ok_or_else(|| Error::internal(format!("{} ends before line {last}", self.blob)))?;
+        let start = places.first().map_or(0, |place| place.offset);
+        let end = places.last().map_or(0, |place| place.offset + u64::from(place.len));
+        let bytes = blobs.range(data, start..end).await?;
+        let cut = |place: &LineRecord| {
+            let from = usize::try_from(place.offset - start).map_err(Error::internal)?;
+            Ok(bytes.slice(from..from + place.len as usize))
+        };
+        places.iter().map(cut).collect()
     }
 }
 

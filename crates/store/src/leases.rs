@@ -147,6 +147,7 @@ impl Store {
         let row = self
             .sql(
                 "UPDATE shards SET crash_count = crash_count + CASE WHEN status = 'leased' THEN 1 ELSE 0 END, \
+                 crashes = crashes + CASE WHEN status = 'leased' THEN 1 ELSE 0 END, \
                  status = 'leased', owner = $2, epoch = epoch + 1, lease_until_ms = now_ms() + $3 WHERE id = $1 \
                  AND (status = 'runnable' OR (status = 'leased' AND lease_until_ms <= now_ms())) RETURNING *",
             )
@@ -195,7 +196,7 @@ impl Store {
         let statement = self
             .sql(
                 "UPDATE shards SET status = 'runnable', owner = NULL, lease_until_ms = 0, rung_at_ms = 0, \
-                 crash_count = crash_count + $3 WHERE id = $1 AND epoch = $2 AND status = 'leased'",
+                 crash_count = crash_count + $3, crashes = crashes + $3 WHERE id = $1 AND epoch = $2 AND status = 'leased'",
             )
             .bind(lease.shard.id.as_str().to_owned())
             .bind(lease.epoch)

@@ -21,7 +21,7 @@ struct Step {
     sqlite: &'static str,
 }
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     Step {
         number: 1,
         name: "create_tables",
@@ -51,6 +51,12 @@ const STEPS: [Step; 5] = [
         name: "add_scheduling",
         postgres: include_str!("../../../migrations/postgres/0005_add_scheduling.sql"),
         sqlite: include_str!("../../../migrations/sqlite/0005_add_scheduling.sql"),
+    },
+    Step {
+        number: 6,
+        name: "add_batch_records",
+        postgres: include_str!("../../../migrations/postgres/0006_add_batch_records.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0006_add_batch_records.sql"),
     },
 ];
 

@@ -1,6 +1,6 @@
 //! The arrows of the batch state machine that a lease holder draws.
 
-use crate::{BatchLease, NewFile, Store, row::db, store::Sql};
+use crate::{BatchLease, BatchPart, NewFile, Store, row::db, store::Sql};
 use domain::{BatchId, BatchStatus, Error, LineCounts, Result};
 
 /// How a batch ends.
@@ -14,6 +14,8 @@ pub struct FinishBatch {
     pub error: Option<NewFile>,
     /// How the lines ended; together they are all lines of the batch.
     pub counts: LineCounts,
+    /// Where in the files the records of which lines are, in the order of the input.
+    pub parts: Vec<BatchPart>,
 }
 
 impl Store {
@@ -71,6 +73,7 @@ impl Store {
         for file in [&finish.output, &finish.error].into_iter().flatten() {
             self.insert_file_sql(file).execute(&mut *tx).await.map_err(db)?;
         }
+        self.insert_parts(&mut tx, &lease.batch.id, &finish.parts).await?;
         tx.commit().await.map_err(db)?;
         Ok(true)
     }

@@ -55,6 +55,8 @@ pub struct ShardRow {
     pub lease_until_ms: i64,
     /// Leases that ended without a word from their worker.
     pub crash_count: i64,
+    /// The same over the whole life of the shard: `crash_count` starts anew with each finished line.
+    pub crashes: i64,
 }
 
 impl Store {
@@ -130,5 +132,6 @@ pub(crate) fn shard_row(row: &AnyRow) -> Result<ShardRow> {
         epoch: columns.int("epoch")?,
         lease_until_ms: columns.int("lease_until_ms")?,
         crash_count: columns.int("crash_count")?,
+        crashes: columns.int("crashes")?,
     })
 }

@@ -43,6 +43,15 @@ impl Columns<'_> {
         parse(rank).ok_or_else(|| Error::internal(format!("column {name} holds the unknown rank {rank}")))
     }
 
+    /// A checksum, which SQL has as a BIGINT.
+    pub(crate) fn opt_crc32c(&self, name: &str) -> Result<Option<u32>> {
+        self.opt_int(name)?.map(|value| u32::try_from(value).map_err(Error::internal)).transpose()
+    }
+
+    pub(crate) fn crc32c(&self, name: &str) -> Result<u32> {
+        u32::try_from(self.int(name)?).map_err(Error::internal)
+    }
+
     /// The four `lines_*` columns.
     pub(crate) fn counts(&self) -> Result<LineCounts> {
         Ok(LineCounts {

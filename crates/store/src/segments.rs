@@ -11,15 +11,32 @@ use domain::{
 };
 use sqlx::{Any, Transaction, any::AnyRow};
 
+/// An object with records of a segment, and what it must read back as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentBlob {
+    /// Where it is.
+    pub path: String,
+    /// CRC-32C of its bytes; none for what older versions wrote.
+    pub crc32c: Option<u32>,
+}
+
+impl SegmentBlob {
+    /// The object at `path` that has, or will have, these bytes.
+    #[must_use]
+    pub fn of(path: String, bytes: &[u8]) -> Self {
+        Self { path, crc32c: Some(crc32c::crc32c(bytes)) }
+    }
+}
+
 /// Finished lines of a shard; their blobs are durable already.
 #[derive(Debug, Clone)]
 pub struct NewSegment {
     /// Counts up within one lease.
     pub seq: i64,
     /// Answered lines.
-    pub ok_blob: Option<String>,
+    pub ok: Option<SegmentBlob>,
     /// Every other line.
-    pub err_blob: Option<String>,
+    pub err: Option<SegmentBlob>,
     /// Which lines of the shard are in it.
     pub done: Bitmap,
     /// How they ended; together as many as `done` marks.
@@ -28,6 +45,8 @@ pub struct NewSegment {
     pub usage: Usage,
     /// Calls among them that had been made before.
     pub redone: i64,
+    /// Lines among them that were answered with the answer to an identical line.
+    pub deduplicated: i64,
     /// What the ledger is told of them.
     pub ledger: Vec<UsageRecord>,
 }
@@ -60,15 +79,17 @@ pub struct SegmentRow {
     /// Counts up within one lease.
     pub seq: i64,
     /// Answered lines.
-    pub ok_blob: Option<String>,
+    pub ok: Option<SegmentBlob>,
     /// Every other line.
-    pub err_blob: Option<String>,
+    pub err: Option<SegmentBlob>,
     /// Which lines of the shard are in it.
     pub done: Bitmap,
     /// How they ended.
     pub counts: LineCounts,
     /// Tokens they used.
     pub usage: Usage,
+    /// Calls among them that had been made before.
+    pub redone: i64,
     /// Milliseconds.
     pub created_at_ms: i64,
 }
@@ -102,6 +123,7 @@ impl Store {
         self.mark_done(&mut tx, lease, &done).await?;
         let batch_done = self.count_lines(&mut tx, lease, segment, tokens).await? && done.is_full();
         self.insert_usage_in(&mut tx, &segment.ledger).await?;
+        self.add_model_usage(&mut tx, &lease.shard.batch_id, &segment.ledger).await?;
         self.book_spend(&mut tx, &lease.batch.tenant, &segment.ledger).await?;
         tx.commit().await.map_err(db)?;
         Ok(CommitResult::Committed { shard_done: done.is_full(), batch_done })
@@ -156,18 +178,21 @@ impl Store {
         tokens: i64,
     ) -> Result<()> {
         let NewSegment { counts, usage, .. } = segment;
+        let path = |blob: &Option<SegmentBlob>| blob.as_ref().map(|blob| blob.path.clone());
+        let crc32c = |blob: &Option<SegmentBlob>| blob.as_ref().and_then(|blob| blob.crc32c).map(i64::from);
         self.sql(
             "INSERT INTO segments (shard_id, epoch, seq, batch_id, ordinal, ok_blob, err_blob, done, lines_completed, \
              lines_failed, lines_expired, lines_cancelled, input_tokens, output_tokens, cached_tokens, reasoning_tokens, \
-             tokens, created_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, now_ms())",
+             tokens, ok_crc32c, err_crc32c, redone, created_at_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, now_ms())",
         )
         .bind(lease.shard.id.as_str())
         .bind(lease.epoch)
         .bind(segment.seq)
         .bind(lease.shard.batch_id.as_str())
         .bind(lease.shard.ordinal)
-        .bind(segment.ok_blob.clone())
-        .bind(segment.err_blob.clone())
+        .bind(path(&segment.ok))
+        .bind(path(&segment.err))
         .bind(segment.done.as_bytes())
         .bind(counts.completed)
         .bind(counts.failed)
@@ -178,6 +203,9 @@ impl Store {
         .bind(usage.cached.cast_signed())
         .bind(usage.reasoning.cast_signed())
         .bind(tokens)
+        .bind(crc32c(&segment.ok))
+        .bind(crc32c(&segment.err))
+        .bind(segment.redone)
         .execute(&mut **tx)
         .await
         .map_err(db)?;
@@ -212,7 +240,8 @@ impl Store {
                  lines_expired = lines_expired + $4, lines_cancelled = lines_cancelled + $5, \
                  input_tokens = input_tokens + $6, output_tokens = output_tokens + $7, \
                  cached_tokens = cached_tokens + $8, reasoning_tokens = reasoning_tokens + $9, \
-                 redone_requests = redone_requests + $10, tokens_done = tokens_done + $11 WHERE id = $1 \
+                 redone_requests = redone_requests + $10, tokens_done = tokens_done + $11, \
+                 deduplicated = deduplicated + $12 WHERE id = $1 \
                  RETURNING total_lines, lines_completed, lines_failed, lines_expired, lines_cancelled",
             )
             .bind(lease.shard.batch_id.as_str())
@@ -226,6 +255,7 @@ impl Store {
             .bind(usage.reasoning.cast_signed())
             .bind(segment.redone)
             .bind(tokens)
+            .bind(segment.deduplicated)
             .fetch_one(&mut **tx)
             .await
             .map_err(db)?;
@@ -234,7 +264,7 @@ impl Store {
     }
 }
 
-fn segment_row(row: &AnyRow) -> Result<SegmentRow> {
+pub(crate) fn segment_row(row: &AnyRow) -> Result<SegmentRow> {
     let columns = Columns(row);
     let lines = usize::try_from(columns.int("line_count")?).map_err(Error::internal)?;
     Ok(SegmentRow {
@@ -242,11 +272,17 @@ fn segment_row(row: &AnyRow) -> Result<SegmentRow> {
         ordinal: columns.int("ordinal")?,
         epoch: columns.int("epoch")?,
         seq: columns.int("seq")?,
-        ok_blob: columns.opt_text("ok_blob")?,
-        err_blob: columns.opt_text("err_blob")?,
+        ok: segment_blob(&columns, "ok")?,
+        err: segment_blob(&columns, "err")?,
         done: Bitmap::from_bytes(lines, &columns.blob("done")?),
         counts: columns.counts()?,
         usage: columns.usage()?,
+        redone: columns.int("redone")?,
         created_at_ms: columns.int("created_at_ms")?,
     })
+}
+
+fn segment_blob(columns: &Columns<'_>, side: &str) -> Result<Option<SegmentBlob>> {
+    let crc32c = columns.opt_crc32c(&format!("{side}_crc32c"))?;
+    Ok(columns.opt_text(&format!("{side}_blob"))?.map(|path| SegmentBlob { path, crc32c }))
 }

@@ -69,7 +69,7 @@ impl Store {
         let rows = self
             .sql(
                 "UPDATE shards SET status = 'runnable', owner = NULL, lease_until_ms = 0, crash_count = crash_count + 1, \
-                 rung_at_ms = now_ms() WHERE status = 'leased' AND lease_until_ms + $1 <= now_ms() AND id IN \
+                 crashes = crashes + 1, rung_at_ms = now_ms() WHERE status = 'leased' AND lease_until_ms + $1 <= now_ms() AND id IN \
                  (SELECT s.id FROM shards s WHERE s.status = 'leased' AND s.lease_until_ms + $1 <= now_ms() \
                  ORDER BY s.lease_until_ms LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id",
             )

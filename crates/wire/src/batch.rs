@@ -117,6 +117,12 @@ pub struct Batch {
     pub paused_at: Option<i64>,
     /// The caller's own keys and values.
     pub metadata: Option<BTreeMap<String, String>>,
+    /// Whether identical deterministic lines are asked once; an addition of ours, as the next.
+    #[serde(default)]
+    pub dedup: bool,
+    /// The batch whose lines this one asks again.
+    #[serde(default)]
+    pub redrive_of: Option<String>,
 }
 
 /// A part of every day of UTC; it may reach over midnight.
@@ -175,8 +181,8 @@ pub struct RequestCounts {
     pub expired: i64,
 }
 
-/// Tokens of a batch, named as in OpenAI's batch object.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Tokens of a batch, named as in OpenAI's batch object. What follows `total_tokens` are additions of ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BatchUsage {
     /// Prompt tokens.
     pub input_tokens: u64,
@@ -188,9 +194,42 @@ pub struct BatchUsage {
     pub output_tokens_details: ReasoningTokens,
     /// Both together.
     pub total_tokens: u64,
-    /// Model calls made again after a crash, at most; an addition of ours.
+    /// Model calls made again after a crash, at most.
     #[serde(default)]
     pub redone_requests: i64,
+    /// Lines that were answered with the answer to an identical line; they used no tokens.
+    #[serde(default)]
+    pub deduplicated_requests: i64,
+    /// What it all cost so far, in US dollars with nine decimals; null when the price of a line is not known.
+    #[serde(default)]
+    pub cost_usd: Option<String>,
+    /// Why the cost is not known.
+    #[serde(default)]
+    pub cost_unknown: Option<String>,
+    /// The same by the model that answered.
+    #[serde(default)]
+    pub models: Vec<ModelUsage>,
+}
+
+/// What one model did for a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ModelUsage {
+    /// Its name.
+    pub model: String,
+    /// Lines that were called.
+    pub requests: i64,
+    /// Prompt tokens.
+    pub input_tokens: u64,
+    /// Of these, from a cache.
+    pub cached_tokens: u64,
+    /// Generated tokens.
+    pub output_tokens: u64,
+    /// Of these, reasoning.
+    pub reasoning_tokens: u64,
+    /// What they cost, in US dollars with nine decimals; null when the price of a line is not known.
+    pub cost_usd: Option<String>,
+    /// Lines whose price is not known.
+    pub unpriced_requests: i64,
 }
 
 /// `{"cached_tokens": …}`

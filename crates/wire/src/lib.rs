@@ -3,6 +3,7 @@
 
 mod arguments;
 pub mod batch;
+pub mod batch_audit;
 pub mod chat;
 mod deeds;
 pub mod error;

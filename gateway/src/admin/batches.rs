@@ -1,12 +1,11 @@
 //! `/admin/v1/batches`: the batches of all tenants.
 
 use super::bounds::{self, invalid};
-use crate::{app::App, convert, extract::ApiQuery, openapi::words::BatchStatusWord};
+use crate::{app::App, batches, extract::ApiQuery, openapi::words::BatchStatusWord};
 use axum::{Json, extract::State};
 use chassis::http::ApiError;
 use domain::{BatchId, BatchStatus, Result, TenantId};
 use serde::{Deserialize, Serialize};
-use store::BatchRow;
 use utoipa::{IntoParams, ToSchema};
 use wire::batch::{Batch, List};
 
@@ -45,7 +44,9 @@ pub(super) async fn list(
     let status = query.status.as_deref().map(to_status).transpose()?;
     let (tenant, after) = (query.tenant_id.map(TenantId::from_string), query.after.map(BatchId::from_string));
     let (rows, has_more) = app.gateway.store.list_every_batch(tenant.as_ref(), status, after.as_ref(), limit).await?;
-    let page = rows.into_iter().map(to_wire).collect::<Result<_>>()?;
+    let tenants: Vec<_> = rows.iter().map(|row| row.tenant.to_string()).collect();
+    let batches = batches::show_all(&app.gateway, rows).await?;
+    let page = tenants.into_iter().zip(batches).map(|(tenant_id, batch)| TenantBatch { tenant_id, batch }).collect();
     Ok(Json(List::new(page, has_more, |item: &TenantBatch| &item.batch.id)))
 }
 
@@ -55,8 +56,4 @@ fn to_status(word: &str) -> Result<BatchStatus> {
         let shown: String = word.chars().take(64).collect();
         invalid("status", format!("Invalid value: '{shown}'. Supported values are: '{allowed}'."))
     })
-}
-
-fn to_wire(row: BatchRow) -> Result<TenantBatch> {
-    Ok(TenantBatch { tenant_id: row.tenant.to_string(), batch: convert::batch(row)? })
 }

@@ -1,9 +1,8 @@
 //! `PATCH /v1/batches/{id}` and its pauses: what an owner may ask of a batch that runs.
 
-use super::{no_such_batch, terms};
+use super::{no_such_batch, show, terms};
 use crate::{
-    app::App,
-    convert,
+    app::{App, Gateway},
     extract::{ApiJson, ApiPath, ApiQuery, or_null},
 };
 use axum::{Extension, Json, extract::State};
@@ -43,7 +42,7 @@ pub(crate) async fn patch(
 ) -> Result<Json<Batch>, ApiError> {
     let patch = to_patch(&body)?;
     let row = app.gateway.store.patch_batch(&context.tenant, &BatchId::from_string(&id), &patch).await?;
-    told(row, &id)
+    told(&app.gateway, row, &id).await
 }
 
 /// `POST /v1/batches/{id}/pause`
@@ -52,7 +51,8 @@ pub(crate) async fn pause(
     Extension(context): Extension<RequestContext>,
     ApiPath(id): ApiPath,
 ) -> Result<Json<Batch>, ApiError> {
-    told(app.gateway.store.pause_batch(&context.tenant, &BatchId::from_string(&id)).await?, &id)
+    let row = app.gateway.store.pause_batch(&context.tenant, &BatchId::from_string(&id)).await?;
+    told(&app.gateway, row, &id).await
 }
 
 /// `POST /v1/batches/{id}/resume`
@@ -63,11 +63,12 @@ pub(crate) async fn resume(
     ApiQuery(query): ApiQuery<ResumeQuery>,
 ) -> Result<Json<Batch>, ApiError> {
     let batch = BatchId::from_string(&id);
-    told(app.gateway.store.resume_batch(&context.tenant, &batch, query.extend_deadline).await?, &id)
+    let row = app.gateway.store.resume_batch(&context.tenant, &batch, query.extend_deadline).await?;
+    told(&app.gateway, row, &id).await
 }
 
-fn told(row: Option<BatchRow>, id: &str) -> Result<Json<Batch>, ApiError> {
-    Ok(Json(convert::batch(row.ok_or_else(|| no_such_batch(id))?)?))
+async fn told(gateway: &Gateway, row: Option<BatchRow>, id: &str) -> Result<Json<Batch>, ApiError> {
+    Ok(Json(show(gateway, row.ok_or_else(|| no_such_batch(id))?).await?))
 }
 
 fn to_patch(body: &PatchBatch) -> Result<BatchPatch> {

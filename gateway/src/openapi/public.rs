@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use utoipa::{OpenApi, ToSchema};
 use wire::{
     batch::{Batch, List, RunBetween},
+    batch_audit::BatchAudit,
     error::ErrorBody,
     file::{File, FileDeleted},
 };
@@ -43,6 +44,9 @@ use wire::{
         quote_batch,
         pause_batch,
         resume_batch,
+        batch_results,
+        batch_audit,
+        redrive_batch,
         usage::own
     ),
     components(schemas(ErrorBody))
@@ -100,6 +104,8 @@ struct CreateBatch {
     /// Lines in flight at once.
     #[schema(minimum = 1, maximum = 100_000)]
     max_concurrency: Option<i64>,
+    /// Ask identical lines of a shard once if they are deterministic: temperature 0, a seed, or embeddings.
+    dedup: Option<bool>,
 }
 
 /// What is to become of a batch. What is not said stays as it is; null takes back what was set.
@@ -117,6 +123,17 @@ struct PatchBatch {
     max_concurrency: Option<i64>,
     /// Another deadline, in Unix seconds; at most seven days from now.
     expires_at: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Redrive {
+    /// How the lines ended: `failed`, `expired`, `cancelled`, `quarantined`.
+    lines: Vec<String>,
+    /// As of the first batch where it is not said.
+    #[schema(pattern = "^[1-9][0-9]{0,2}[hd]$")]
+    completion_window: Option<String>,
+    /// As of the first batch where it is not said.
+    metadata: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -208,6 +225,26 @@ fn create_batch() {}
 /// Read a batch.
 #[utoipa::path(get, path = "/v1/batches/{id}", tag = "Batches", responses((status = 200, body = Batch)))]
 fn batch() {}
+
+/// Read the records of a batch in the order of its input, before it has ended too: those of the lines after `after_line`, up to
+/// the first line without a record. `x-tandem-last-line` is the `after_line` of the next page, `x-tandem-has-more` says whether
+/// there will be one. With `Accept: text/event-stream` they come as events until the batch has ended.
+#[utoipa::path(get, path = "/v1/batches/{id}/results", tag = "Batches", params(
+    ("after_line" = Option<i64>, Query, minimum = 0, description = "The number of the last line that you have; lines are counted from 1."),
+    ("limit" = Option<i64>, Query, minimum = 1, maximum = 10_000, description = "At most this many; 1,000 where it is not said.")
+), responses((status = 200, content((String = "application/jsonl"), (String = "text/event-stream")))))]
+fn batch_results() {}
+
+/// Read what became of the lines of a batch, shard by shard, with the checksums of its files.
+#[utoipa::path(get, path = "/v1/batches/{id}/audit", tag = "Batches", params(
+    ("after_shard" = Option<i64>, Query, minimum = -1, description = "Give the shards after this one: the `last_shard` of the page before."),
+    ("limit" = Option<i64>, Query, minimum = 1, maximum = 1_000, description = "At most this many shards; 500 where it is not said.")
+), responses((status = 200, body = BatchAudit)))]
+fn batch_audit() {}
+
+/// Make a batch of those lines of an ended one that were not answered.
+#[utoipa::path(post, path = "/v1/batches/{id}/redrive", tag = "Batches", request_body = Redrive, responses((status = 200, body = Batch)))]
+fn redrive_batch() {}
 
 /// Cancel a batch.
 #[utoipa::path(post, path = "/v1/batches/{id}/cancel", tag = "Batches", responses((status = 200, body = Batch)))]

@@ -26,6 +26,7 @@ impl Repeatable {
             _ if method != Method::POST => None,
             "/v1/files" => Some(Self::File),
             "/v1/batches" => Some(Self::Batch),
+            path if path.starts_with("/v1/batches/") && path.ends_with("/redrive") => Some(Self::Batch),
             path => Dialect::from_path(path).map(|_| Self::Inference),
         }
     }
@@ -125,6 +126,7 @@ mod tests {
         assert_eq!(of(Method::POST, "/v1/messages"), Some(Repeatable::Inference));
         assert_eq!(of(Method::POST, "/v1/files"), Some(Repeatable::File));
         assert_eq!(of(Method::GET, "/v1/files"), None);
+        assert_eq!(of(Method::POST, "/v1/batches/batch_1/redrive"), Some(Repeatable::Batch));
         assert_eq!(of(Method::POST, "/v1/batches/batch_1/cancel"), None);
     }
 }

@@ -11,6 +11,7 @@ mod inference;
 mod keys;
 mod model;
 mod openapi;
+mod records;
 mod refusals;
 mod replay;
 mod replay_ends;

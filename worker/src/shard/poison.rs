@@ -4,10 +4,10 @@
 
 use crate::{
     input,
-    record::{self, Record, Side},
+    record::{self, Record},
 };
 use domain::Usage;
-use store::ShardLease;
+use store::{ShardLease, Side};
 
 const SUSPECT: i64 = 2;
 /// A suspect shard that got this many lines into flight is trusted again.

@@ -24,7 +24,7 @@ pub(crate) struct Bench {
     pub(crate) model: Arc<Model>,
     pub(crate) settings: WorkerSettings,
     pub(crate) tenant: TenantId,
-    blobs: Blobs,
+    pub(crate) blobs: Blobs,
     folder: TempDir,
     _database: Option<Database>,
 }
@@ -125,20 +125,27 @@ impl Bench {
 
     /// Puts a batch of this input in and rings for it.
     pub(crate) async fn batch_of(&self, input: &str, window_secs: i64) -> BatchId {
+        self.batch_like(input, |new| NewBatch { window_secs, ..new }).await
+    }
+
+    /// Puts a batch of this input in, with whatever `arrange` makes different, and rings for it.
+    pub(crate) async fn batch_like(&self, input: &str, arrange: impl FnOnce(NewBatch) -> NewBatch) -> BatchId {
         let file = self.upload(input).await;
         let batch = NewBatch {
             id: BatchId::generate(),
             tenant: self.tenant.clone(),
             endpoint: Endpoint::ChatCompletions,
             input_file_id: file,
-            window_secs,
+            window_secs: 86_400,
             metadata: None,
             output_expires_secs: None,
             traceparent: Some(TRACEPARENT.to_owned()),
             terms: Terms::default(),
             tokens: Vec::new(),
+            dedup: false,
+            redrive_of: None,
         };
-        let batch = self.store.insert_batch(batch).await.unwrap().id;
+        let batch = self.store.insert_batch(arrange(batch)).await.unwrap().id;
         // A lost ring is no reason to fail: some tests lose them on purpose.
         let _ = self.doorbell.ring(&[Pointer::new(PointerKind::Validate, batch.as_str())]).await;
         batch
@@ -157,6 +164,7 @@ impl Bench {
             filename: "input.jsonl".to_owned(),
             bytes: i64::try_from(input.len()).unwrap(),
             blob,
+            crc32c: None,
             index: Some(serde_json::to_string(&index).unwrap()),
             expires_at_ms: None,
         };
@@ -225,6 +233,11 @@ impl Bench {
     /// Whether the bytes of an uploaded file are there.
     pub(crate) async fn has_content(&self, file: &FileId) -> bool {
         self.blobs.size(&format!("f/{file}")).await.unwrap().is_some()
+    }
+
+    /// Changes a blob behind everybody's back.
+    pub(crate) fn overwrite(&self, path: &str, content: &str) {
+        std::fs::write(self.folder.path().join("blobs").join(path), content).unwrap();
     }
 
     /// How many blobs the batch has.

@@ -9,7 +9,7 @@ use queue::{
     chaos::{Chaos, Faults},
 };
 use std::sync::Arc;
-use store::{CommitResult, NewSegment};
+use store::{CommitResult, NewSegment, SegmentBlob};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_doorbell_that_loses_and_doubles_loses_no_line() {
@@ -83,8 +83,9 @@ fn one_line(lines: usize) -> NewSegment {
     let mut done = Bitmap::new(lines);
     done.set(0);
     let counts = LineCounts { completed: 1, ..LineCounts::default() };
-    let ok_blob = Some("b/stale".to_owned());
-    NewSegment { seq: 0, ok_blob, err_blob: None, done, counts, usage: Usage::default(), redone: 0, ledger: vec![] }
+    let usage = Usage::default();
+    let ok = Some(SegmentBlob::of("b/stale".to_owned(), b""));
+    NewSegment { seq: 0, ok, err: None, done, counts, usage, redone: 0, deduplicated: 0, ledger: vec![] }
 }
 
 #[tokio::test(flavor = "multi_thread")]

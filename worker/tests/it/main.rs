@@ -8,4 +8,5 @@ mod faults;
 mod lines;
 mod model;
 mod purge;
+mod records;
 mod turns;

@@ -70,6 +70,7 @@ async fn a_file_that_can_not_be_purged_holds_nobody_up() {
         filename: "broken.jsonl".to_owned(),
         bytes: 0,
         blob: "f/broken".to_owned(),
+        crc32c: None,
         index: Some("no index".to_owned()),
         expires_at_ms: Some(1),
     };

@@ -78,7 +78,7 @@ async fn finished_and_ended_lines_make_room(db: Db) {
     db.execute(&format!("UPDATE batches SET expires_at_ms = 1 WHERE id = '{id}'")).await;
     let ending = db.store.claim_batch(&id, &WorkerId::generate(), LEASE_MS).await.unwrap().unwrap();
     let counts = LineCounts { completed: 2, expired: 1, ..LineCounts::default() };
-    let finish = FinishBatch { status: BatchStatus::Expired, output: None, error: None, counts };
+    let finish = FinishBatch { status: BatchStatus::Expired, output: None, error: None, counts, parts: Vec::new() };
     assert!(db.store.finish_batch(&ending, finish).await.unwrap());
     assert_eq!(enqueued().await, 20);
 }

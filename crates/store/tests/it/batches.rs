@@ -18,7 +18,7 @@ on_both!(
 );
 
 fn finish(status: BatchStatus, counts: LineCounts) -> FinishBatch {
-    FinishBatch { status, output: None, error: None, counts }
+    FinishBatch { status, output: None, error: None, counts, parts: Vec::new() }
 }
 
 fn completed(completed: i64) -> LineCounts {

@@ -3,7 +3,7 @@
 use domain::{BatchId, Bitmap, Endpoint, FileId, LineCounts, ShardId, TenantId, Terms, Usage, WorkerId};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use std::future::Future;
-use store::{BatchRow, NewBatch, NewFile, NewSegment, NewShard, ShardLease, Store};
+use store::{BatchRow, NewBatch, NewFile, NewSegment, NewShard, SegmentBlob, ShardLease, Store};
 
 /// Makes one test for each database out of an `async fn(Db)`.
 macro_rules! on_both {
@@ -118,6 +118,8 @@ pub(crate) fn new_batch(tenant: &TenantId) -> NewBatch {
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
         terms: Terms::default(),
         tokens: vec![("m".to_owned(), 1_000)],
+        dedup: false,
+        redrive_of: None,
     }
 }
 
@@ -129,6 +131,7 @@ pub(crate) fn new_file(tenant: &TenantId, purpose: &str) -> NewFile {
         filename: "lines.jsonl".to_owned(),
         bytes: 12,
         blob: format!("f/{}", FileId::generate()),
+        crc32c: None,
         index: None,
         expires_at_ms: None,
     }
@@ -158,12 +161,13 @@ pub(crate) fn segment(of: usize, seq: i64, lines: &[usize]) -> NewSegment {
     let completed = i64::try_from(lines.len()).unwrap();
     NewSegment {
         seq,
-        ok_blob: Some(format!("s/{seq}.ok")),
-        err_blob: None,
+        ok: Some(SegmentBlob { path: format!("s/{seq}.ok"), crc32c: None }),
+        err: None,
         done,
         counts: LineCounts { completed, ..LineCounts::default() },
         usage: Usage { input: 10, output: 5, cached: 2, reasoning: 1, ..Usage::default() },
         redone: 1,
+        deduplicated: 0,
         ledger: vec![],
     }
 }

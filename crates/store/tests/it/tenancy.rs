@@ -45,6 +45,8 @@ async fn ten_concurrent_migrations_are_safe_and_only_one_takes_the_steps(db: Db)
         "usage_records",
         "audit_records",
         "idempotency_records",
+        "batch_models",
+        "batch_parts",
         "shares",
         "share_clock",
         "batch_tokens",
