@@ -9,12 +9,14 @@ mod embedded;
 mod instruments;
 mod measured;
 mod message;
+mod open;
 mod outage;
 mod rabbitmq;
 mod usage_events;
 
 pub use delivery::{Delivery, Verdict};
 pub use embedded::Embedded;
+pub use open::{DoorbellKind, DoorbellSettings, open};
 pub use rabbitmq::{RabbitMq, RabbitMqSettings};
 pub use usage_events::{EventsSettings, Topic, UsageEvents};
 

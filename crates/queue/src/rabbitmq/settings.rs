@@ -9,7 +9,7 @@ use std::{path::PathBuf, time::Duration};
 #[serde(default, deny_unknown_fields)]
 pub struct RabbitMqSettings {
     /// The hosts of the cluster, `amqp://user:password@host:5672/vhost` or `amqps://…`; each try begins anywhere and goes through
-    /// all of them. Without a path the virtual host is `/`.
+    /// all of them. Without a path the virtual host is `/`. There is no default.
     pub urls: Vec<Secret>,
     /// The queue; what can't be read goes to `<queue>.dead`. At most 200 bytes.
     pub queue: String,
@@ -26,7 +26,7 @@ pub struct RabbitMqSettings {
 impl Default for RabbitMqSettings {
     fn default() -> Self {
         Self {
-            urls: vec![Secret::from("amqp://guest:guest@127.0.0.1:5672".to_owned())],
+            urls: Vec::new(),
             queue: "tandem.doorbell".to_owned(),
             ca_file: None,
             publish_timeout_ms: 2_000,
