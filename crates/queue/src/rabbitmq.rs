@@ -1,5 +1,5 @@
 //! The doorbell on RabbitMQ, 3.10 and later: a quorum queue, publisher confirms, manual acknowledgements. Connections are ours to
-//! watch: the client's own recovery gives up after a while and does not see channels that the broker closes (ADR 0015).
+//! watch: the client's own recovery gives up after a while and does not see channels that the broker closes (ADR 0017).
 
 mod cord;
 mod hosts;
