@@ -1,6 +1,8 @@
 //! Every doorbell on its real server, as it is and under chaos.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod broker;
+mod outage;
 mod rabbitmq;
 
 use futures::FutureExt;
