@@ -1,6 +1,6 @@
 //! Batches whose workers are woken by a broker, or by nobody.
 
-use e2e::{Database, Process, Site, chat_lines, eventually, free_address};
+use e2e::{Database, Link, Process, Site, chat_lines, eventually, free_address};
 use futures::FutureExt;
 use lapin::{Connection, ConnectionProperties, options::QueueDeleteOptions};
 use serde_json::Value;
@@ -11,6 +11,9 @@ const LINES: usize = 200;
 
 /// The worker looks into the database once, and then no more: what it does it has heard of.
 const DEAF_TO_THE_DATABASE: (&str, &str) = ("TANDEM__WORKER__POLL_MS", "600000");
+
+/// A connection is given up after two seconds of silence.
+const HASTY: (&str, &str) = ("TANDEM__DOORBELL__RABBITMQ__HEARTBEAT_SECS", "1");
 
 /// Settings of a doorbell on RabbitMQ.
 struct Bell {
@@ -87,6 +90,33 @@ async fn rabbitmq_wakes_workers_that_do_not_poll() {
             let rung = sum(&site, "tandem_doorbell_rings_total", &[&gateway]).await;
             println!("{LINES} lines over RabbitMQ: {heard} pointers heard, {rung} rung by the gateway");
             assert!(heard >= 3.0 && rung >= 1.0, "{heard} heard, {rung} rung\n{}", site.log());
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_falls_silent_is_noticed_and_so_is_its_return() {
+    Bell::at(server())
+        .during(async |bell| {
+            let (user, host) = bell.url.rsplit_once('@').unwrap();
+            let link = Link::to(host.trim_end_matches('/').to_owned()).await;
+            let behind = Bell { url: format!("{user}@{}", link.address()), queue: bell.queue.clone() };
+            let settings = [behind.settings(), vec![HASTY]].concat();
+            let site = Site::new(Database::Postgres, 0.0).await;
+            let gateway = site.start_gateways_with(1, &settings).await.remove(0);
+            let worker = site.start_worker_with(&[settings, vec![DEAF_TO_THE_DATABASE]].concat()).await;
+            let connected = async || sum(&site, "tandem_doorbell_connected", &[&gateway, &worker]).await;
+            completes(&site, &gateway).await;
+
+            link.fall_silent();
+            let noticed = eventually(LIMIT, async || connected().await == 0.0);
+            assert!(noticed.await, "{}", site.log());
+            link.restore();
+            // Both ring, one listens.
+            let back = eventually(LIMIT, async || connected().await == 3.0);
+            assert!(back.await, "{}", site.log());
+
+            completes(&site, &gateway).await;
         })
         .await;
 }
