@@ -17,11 +17,11 @@ check: ## formatting, lints, documentation, dependency rules
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
 	scripts/deny.sh
 
-test: test-sdk test-rust ## every test; starts PostgreSQL when none is running
+test: test-sdk test-rust ## every test; starts PostgreSQL and RabbitMQ when none is running
 
 test-rust:
 	$(CARGO) build --workspace --bins --locked
-	scripts/with-postgres.sh $(CARGO) test --workspace --locked --no-fail-fast
+	scripts/with-postgres.sh scripts/with-rabbitmq.sh $(CARGO) test --workspace --locked --no-fail-fast
 
 test-sdk: $(VENV)/ready tests/oidc/node_modules/ready
 	$(CARGO) build --bin tandem --bin orchestrator --locked

@@ -7,7 +7,7 @@ use chassis::{
 };
 use gateway::{Gateway, GatewaySettings};
 use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
-use queue::{Embedded, EventsSettings, UsageEvents};
+use queue::{DoorbellSettings, EventsSettings, UsageEvents};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 use store::{Blobs, DataSettings};
@@ -19,6 +19,7 @@ struct Settings {
     http: HttpSettings,
     admin: AdminSettings,
     data: DataSettings,
+    doorbell: DoorbellSettings,
     orchestrator: OrchestratorSettings,
     models: ModelsSettings,
     gateway: GatewaySettings,
@@ -38,7 +39,7 @@ async fn main() -> anyhow::Result<()> {
     let store = settings.data.open_shared().await?.publishing_usage(settings.events.publish_usage());
     let events = UsageEvents::new(settings.events, store.clone());
     let blobs = Blobs::open(&settings.data.blobs())?;
-    let doorbell = Arc::new(Embedded::new(store.clone()));
+    let doorbell = queue::open(&settings.doorbell, &store)?;
     let backend = orchestrator::open(&settings.orchestrator, &settings.models, &mut process)?;
     let gateway = Gateway::new(settings.gateway, store, blobs, doorbell, backend, false, process.drain());
     let gateway = Arc::new(gateway);

@@ -8,7 +8,7 @@ use chassis::{
 };
 use gateway::GatewaySettings;
 use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
-use queue::EventsSettings;
+use queue::{DoorbellSettings, EventsSettings};
 use serde::{Deserialize, Serialize};
 use simulator::SimulatorSettings;
 use std::path::Path;
@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) http: HttpSettings,
     pub(crate) admin: AdminSettings,
     pub(crate) data: DataSettings,
+    pub(crate) doorbell: DoorbellSettings,
     pub(crate) orchestrator: OrchestratorSettings,
     pub(crate) models: ModelsSettings,
     pub(crate) drain: DrainSettings,

@@ -9,7 +9,7 @@ use chassis::process::Process;
 use domain::Scopes;
 use gateway::Gateway;
 use orchestrator::ModelBackend;
-use queue::{Doorbell, Embedded, UsageEvents};
+use queue::{Doorbell, UsageEvents};
 use std::sync::Arc;
 use store::{Author, Blobs, NewKey, Store};
 use tokio::net::TcpListener;
@@ -24,7 +24,7 @@ pub(crate) async fn run(settings: Settings, args: UpArgs) -> anyhow::Result<()> 
     let blobs = Blobs::open(&settings.data.blobs())?;
     let api = chassis::http::bind(settings.http.bind).await?;
     let models = models::choose(&settings, &args, &mut process).await?;
-    let doorbell: Arc<dyn Doorbell> = Arc::new(Embedded::new(store.clone()));
+    let doorbell = queue::open(&settings.doorbell, &store)?;
 
     let secret = first_key(&store, &settings.gateway.identity.environment).await?;
     banner::print(&settings, api.local_addr()?, &models.source, secret.as_deref(), models.example.as_deref());

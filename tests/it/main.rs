@@ -6,6 +6,7 @@
 )]
 
 mod canaries;
+mod doorbells;
 mod events;
 mod kill;
 mod limits;

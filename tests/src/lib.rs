@@ -173,6 +173,14 @@ impl Site {
         gateways
     }
 
+    /// Starts a worker that shares the state and routes by itself, with the catalog of [`Self::start_gateways`], which come first.
+    pub async fn start_worker_with(&self, settings: &[(&str, &str)]) -> Process {
+        let start = self.spawn("worker", "", |command| {
+            hurry(self.name_shared_state(command)).envs(settings.iter().copied());
+        });
+        start.await
+    }
+
     /// A link to the site's PostgreSQL, and the URL of the database over it.
     pub async fn link_to_database(&self) -> (Link, String) {
         let (head, path) = self.database_url.rsplit_once('/').expect("a database in its URL");

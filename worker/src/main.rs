@@ -5,9 +5,9 @@ use chassis::{
     telemetry::TelemetrySettings,
 };
 use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
-use queue::{Embedded, EventsSettings, UsageEvents};
+use queue::{DoorbellSettings, EventsSettings, UsageEvents};
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 use store::{Blobs, DataSettings};
 use worker::{Worker, WorkerSettings};
 
@@ -17,6 +17,7 @@ use worker::{Worker, WorkerSettings};
 struct Settings {
     admin: AdminSettings,
     data: DataSettings,
+    doorbell: DoorbellSettings,
     orchestrator: OrchestratorSettings,
     models: ModelsSettings,
     worker: WorkerSettings,
@@ -30,6 +31,7 @@ impl Default for Settings {
         Self {
             admin: AdminSettings::at_port(9092),
             data: DataSettings::default(),
+            doorbell: DoorbellSettings::default(),
             orchestrator: OrchestratorSettings::default(),
             models: ModelsSettings::default(),
             worker: WorkerSettings::default(),
@@ -51,7 +53,7 @@ async fn main() -> anyhow::Result<()> {
     let store = settings.data.open_shared().await?.publishing_usage(settings.events.publish_usage());
     let events = UsageEvents::new(settings.events, store.clone());
     let blobs = Blobs::open(&settings.data.blobs())?;
-    let doorbell = Arc::new(Embedded::new(store.clone()));
+    let doorbell = queue::open(&settings.doorbell, &store)?;
     let backend = orchestrator::open(&settings.orchestrator, &settings.models, &mut process)?;
     let worker = Worker::new(store, blobs, doorbell, backend, settings.worker);
     process.support(|drain| events.run(drain.token()));

@@ -6,10 +6,18 @@ pub mod chaos;
 pub mod conformance;
 mod delivery;
 mod embedded;
+mod instruments;
+mod measured;
+mod message;
+mod open;
+mod outage;
+mod rabbitmq;
 mod usage_events;
 
 pub use delivery::{Delivery, Verdict};
 pub use embedded::Embedded;
+pub use open::{DoorbellKind, DoorbellSettings, open};
+pub use rabbitmq::{RabbitMq, RabbitMqSettings};
 pub use usage_events::{EventsSettings, Topic, UsageEvents};
 
 use async_trait::async_trait;

@@ -1,5 +1,9 @@
-//! The embedded doorbell on both databases, as it is and under chaos.
+//! Every doorbell on its real server, as it is and under chaos.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod broker;
+mod outage;
+mod rabbitmq;
 
 use futures::FutureExt;
 use queue::{
@@ -32,9 +36,13 @@ async fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(Databases) -> F) 
     let server = server.unwrap_or_else(|| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
     let databases = Databases { server, made: Arc::default() };
 
-    let outcome = AssertUnwindSafe(test(databases.clone())).catch_unwind().await;
+    then(test(databases.clone()), databases.drop_all()).await;
+}
 
-    databases.drop_all().await;
+/// Runs `test`, then `tidy` whatever came of it.
+async fn then(test: impl Future<Output = ()>, tidy: impl Future<Output = ()>) {
+    let outcome = AssertUnwindSafe(test).catch_unwind().await;
+    tidy.await;
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }
