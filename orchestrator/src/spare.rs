@@ -251,7 +251,9 @@ mod tests {
     fn known(most: usize) -> Arc<Spare> {
         let spare = Arc::new(Spare::default());
         let seats: Vec<_> = (0..7).map(|_| sit(&spare)).collect();
-        (0..2).for_each(|_| drop(spare.look(engine(most as f64, 7.0 - most as f64), None)));
+        for _ in 0..2 {
+            spare.look(engine(most as f64, 7.0 - most as f64), None);
+        }
         drop(seats);
         spare
     }
@@ -306,7 +308,9 @@ mod tests {
         let spare = known(4);
         let seats = [sit(&spare), sit(&spare), sit(&spare)];
 
-        (0..2).for_each(|_| drop(spare.look(engine(4.0, 2.0), None)));
+        for _ in 0..2 {
+            spare.look(engine(4.0, 2.0), None);
+        }
 
         assert_eq!(seats.each_ref().map(is_recalled), [false, true, true], "one of three fits beside three others");
         assert!(spare.try_enter(Class::Batch).is_none());

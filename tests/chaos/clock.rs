@@ -15,9 +15,7 @@ const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 async fn clocks_disagree() -> Seen {
     assert!(Path::new(FAKETIME).exists(), "{FAKETIME} is missing: apt-get install faketime");
-    let shift = |by: &'static str| {
-        [("LD_PRELOAD", FAKETIME), ("FAKETIME", by), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
-    };
+    let shift = |by: &'static str| [("LD_PRELOAD", FAKETIME), ("FAKETIME", by), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
 
     let cluster = Cluster::with_workers(&[&shift("+5m"), &shift("-5m"), &[]], "").await.submit(LINES).await;
 

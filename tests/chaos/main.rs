@@ -1,6 +1,10 @@
 //! `make chaos`: real processes and servers, and everything that happens to them. Each row of the failure matrix is a test; after each
 //! an audit reads the files of the batch and shows that every line has exactly one record. The run writes docs/kill-matrix.md.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test stops at the first surprise and says what it counted")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise and says what it counted"
+)]
 
 mod clock;
 mod cluster;

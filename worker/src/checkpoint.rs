@@ -1,7 +1,7 @@
 //! The finished lines of a shard that are not durable yet, and how they become so: first immutable objects, then one
 //! transaction that makes them count. An object without its row does not exist.
 
-use crate::{Core, gate::backoff, record::Record, settings::WorkerSettings};
+use crate::{Core, gate::backoff, in_time::InTime, record::Record, settings::WorkerSettings};
 use bytes::Bytes;
 use domain::{Bitmap, Kind, LineCounts, Result, Usage, UsageRecord};
 use std::{future::Future, time::Duration};
@@ -105,7 +105,7 @@ impl Checkpoint {
                 }
             }
         }
-        let result = persist("segment not committed", || core.store.commit_segment(lease, &segment)).await;
+        let result = persist("segment not committed", || core.store.commit_segment(lease, &segment).in_time()).await;
         let seq = self.seq + 1;
         *self = Self { seq, ..Self::new(self.shard_lines) };
         match result {

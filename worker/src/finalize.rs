@@ -3,6 +3,7 @@
 
 use crate::{
     Core,
+    in_time::InTime,
     input::Input,
     merge::{Fill, Merge, Merged, Part, Written},
     plan,
@@ -35,7 +36,7 @@ pub(crate) async fn run(core: &Core, lease: &BatchLease) -> Result<()> {
 async fn until_lost(core: &Core, lease: &BatchLease) {
     loop {
         tokio::time::sleep(jittered(core.settings.heartbeat_ms)).await;
-        match core.store.heartbeat_batch(lease, core.settings.lease_ms).await {
+        match core.store.heartbeat_batch(lease, core.settings.lease_ms).in_time().await {
             Ok(true) => {}
             Ok(false) => return,
             // The fence of `finish_batch` holds in any case; this only saves work.
@@ -57,7 +58,7 @@ async fn end(core: &Core, lease: &BatchLease) -> Result<()> {
         0 => FinishBatch { status, output: None, error: None, counts: LineCounts::default(), parts: Vec::new() },
         _ => assemble(core, lease, status, fill).await?,
     };
-    if core.store.finish_batch(lease, finish).await? {
+    if core.store.finish_batch(lease, finish).in_time().await? {
         info!(batch.id = %batch.id, status = %status, "batch {} is {status}", batch.id);
     } else {
         warn!(batch.id = %batch.id, "batch {} changed while its files were assembled", batch.id);
@@ -68,8 +69,8 @@ async fn end(core: &Core, lease: &BatchLease) -> Result<()> {
 async fn assemble(core: &Core, lease: &BatchLease, status: BatchStatus, fill: Option<Fill>) -> Result<FinishBatch> {
     let batch = &lease.batch;
     let input = Input::open(&core.store, batch).await?;
-    let shards = core.store.shards(&batch.id).await?;
-    let segments = core.store.segments(&batch.id).await?;
+    let shards = core.store.shards(&batch.id).in_time().await?;
+    let segments = core.store.segments(&batch.id).in_time().await?;
     let path = format!("b/{}/out/{}", batch.id, lease.epoch);
     let mut merge = Merge::new(core, &input, fill, &path);
     let mut rest = segments.as_slice();
@@ -87,7 +88,7 @@ async fn assemble(core: &Core, lease: &BatchLease, status: BatchStatus, fill: Op
         return Err(Error::internal(text));
     }
     let Merged { ok, err, parts } = merge.finish().await?;
-    let now_ms = core.store.now_ms().await?;
+    let now_ms = core.store.now_ms().in_time().await?;
     let file = |written: Option<Written>, kind| written.map(|written| new_file(batch, written, kind, now_ms));
     Ok(FinishBatch { status, output: file(ok, "output"), error: file(err, "error"), counts, parts })
 }

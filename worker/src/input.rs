@@ -1,5 +1,6 @@
 //! The input of a batch: its file, and the index that says where each line is.
 
+use crate::in_time::InTime;
 use bytes::Bytes;
 use domain::{Error, Result};
 use std::{borrow::Cow, ops::Range};
@@ -32,7 +33,7 @@ pub(crate) struct Input {
 impl Input {
     /// Finds the input of `batch`; `None` when it is gone or was never a batch input.
     pub(crate) async fn find(store: &Store, batch: &BatchRow) -> Result<Option<Self>> {
-        let Some(file) = store.input_file(&batch.input_file_id).await? else { return Ok(None) };
+        let Some(file) = store.input_file(&batch.input_file_id).in_time().await? else { return Ok(None) };
         let Some(index) = file.index else { return Ok(None) };
         let index = serde_json::from_str(&index).map_err(Error::internal)?;
         Ok(Some(Self { blob: file.blob, index }))

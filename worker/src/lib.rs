@@ -5,6 +5,7 @@ mod account;
 mod checkpoint;
 mod finalize;
 mod gate;
+mod in_time;
 mod input;
 mod leases;
 mod line;

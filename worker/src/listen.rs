@@ -2,7 +2,7 @@
 //! finds nothing to do is the normal fate of a doubled or late pointer. Which shard is next is the store's decision: the bell of
 //! a shard only says that there is one.
 
-use crate::{Core, finalize, leases::Hold, plan, settings::jittered, shard, validate};
+use crate::{Core, finalize, in_time::InTime, leases::Hold, plan, settings::jittered, shard, validate};
 use chassis::drain::Drain;
 use domain::{BatchId, BatchStatus, Pointer, PointerKind, Result};
 use futures::{FutureExt, StreamExt};
@@ -112,7 +112,7 @@ impl Job {
                 let ended = AssertUnwindSafe(run).catch_unwind().await;
                 let panicked = ended.is_err();
                 log(again.shard.id.as_str(), ended);
-                if panicked && let Err(error) = core.store.release_shard(&again, true).await {
+                if panicked && let Err(error) = core.store.release_shard(&again, true).in_time().await {
                     warn!(error = %error.chain(), "shard {} not released", again.shard.id);
                 }
             }
@@ -127,7 +127,7 @@ async fn last_call(core: &Core, drain: &Drain) {
 }
 
 async fn give_back(core: &Core, lease: &BatchLease) {
-    if let Err(error) = core.store.release_batch(lease).await {
+    if let Err(error) = core.store.release_batch(lease).in_time().await {
         warn!(error = %error.chain(), "batch {} not released; its lease will lapse", lease.batch.id);
     }
 }
@@ -150,7 +150,7 @@ async fn claim(core: &Core, pointer: &Pointer) -> Result<Option<Job>> {
 
 /// Claims whatever is next. New batches are judged first: until then nobody knows that they have shards.
 async fn claim_next(core: &Core) -> Result<Option<Job>> {
-    if let Some(pointer) = core.store.unsettled_batch().await?
+    if let Some(pointer) = core.store.unsettled_batch().in_time().await?
         && let Some(job) = claim_batch(core, &BatchId::from_string(&pointer.id)).await?
     {
         return Ok(Some(job));
@@ -158,7 +158,7 @@ async fn claim_next(core: &Core) -> Result<Option<Job>> {
     let asked_at = std::time::Instant::now();
     let settings = &core.settings;
     let cap = settings.tenant_shards.map(i64::from);
-    let lease = core.store.claim_next_shard(&core.id, settings.lease_ms, cap).await?;
+    let lease = core.store.claim_next_shard(&core.id, settings.lease_ms, cap).in_time().await?;
     Ok(lease.map(|lease| {
         let hold = core.leases.hold(&lease, asked_at);
         Job::Shard(Box::new(lease), hold)
@@ -166,7 +166,7 @@ async fn claim_next(core: &Core) -> Result<Option<Job>> {
 }
 
 async fn claim_batch(core: &Core, batch: &BatchId) -> Result<Option<Job>> {
-    let lease = core.store.claim_batch(batch, &core.id, core.settings.lease_ms).await?;
+    let lease = core.store.claim_batch(batch, &core.id, core.settings.lease_ms).in_time().await?;
     Ok(lease.map(|lease| match lease.batch.status {
         BatchStatus::Validating if !lease.batch.is_due() => Job::Validate(lease),
         BatchStatus::InProgress if !lease.batch.is_due() => Job::Plan(lease),
@@ -256,7 +256,7 @@ impl Ear {
         self.look_at = Instant::now() + jittered(self.core.settings.poll_ms);
         self.is_eager = true;
         let limit = i64::try_from(self.core.settings.shards * 2).unwrap_or(i64::MAX);
-        match self.core.store.waiting_batches(limit).await {
+        match self.core.store.waiting_batches(limit).in_time().await {
             Ok(mut pointers) => {
                 // Workers that look at the same moment should not fight for the same row.
                 pointers.shuffle(&mut rand::rng());

@@ -2,6 +2,7 @@
 
 use crate::{
     Core, WorkerSettings,
+    in_time::InTime,
     input::{Input, Place},
 };
 use domain::{BatchId, BatchStatus, Pointer, PointerKind, Result, ShardId, ShardStatus};
@@ -10,13 +11,13 @@ use tracing::warn;
 
 /// Fills the window of a batch, and ends its running if nothing is left to run.
 pub(crate) async fn top_up(core: &Core, batch: &BatchId) -> Result<()> {
-    let Some(batch) = core.store.batch_by_id(batch).await? else { return Ok(()) };
+    let Some(batch) = core.store.batch_by_id(batch).in_time().await? else { return Ok(()) };
     if batch.status != BatchStatus::InProgress {
         return Ok(());
     }
     if batch.planned_lines < batch.total_lines {
         release(core, &batch).await?;
-    } else if core.store.begin_finalize(&batch.id).await? {
+    } else if core.store.begin_finalize(&batch.id).in_time().await? {
         ring(core, &[Pointer::new(PointerKind::Finalize, batch.id.as_str())]).await;
     }
     Ok(())
@@ -33,7 +34,7 @@ pub(crate) async fn ring(core: &Core, pointers: &[Pointer]) {
 }
 
 async fn release(core: &Core, batch: &BatchRow) -> Result<()> {
-    let shards = core.store.shards(&batch.id).await?;
+    let shards = core.store.shards(&batch.id).in_time().await?;
     let unfinished = shards.iter().filter(|shard| shard.status != ShardStatus::Done.as_str()).count();
     let room = core.settings.window.saturating_sub(unfinished);
     if room == 0 {
@@ -47,7 +48,7 @@ async fn release(core: &Core, batch: &BatchRow) -> Result<()> {
     cuts.truncate(room);
     let new = number(&cuts, shards.len(), batch.planned_lines);
     // False: somebody else released the same lines first.
-    if core.store.plan_shards(&batch.id, batch.planned_lines, &new).await? {
+    if core.store.plan_shards(&batch.id, batch.planned_lines, &new).in_time().await? {
         let pointers: Vec<_> = new.iter().map(|shard| Pointer::new(PointerKind::Shard, shard.id.as_str())).collect();
         ring(core, &pointers).await;
     }

@@ -1,6 +1,6 @@
 //! Removes bytes that nobody can reach any more: those of deleted and expired files, and what ended batches were made of.
 
-use crate::{Core, settings::jittered};
+use crate::{Core, in_time::InTime, settings::jittered};
 use domain::{Error, Result};
 use std::sync::Arc;
 use store::{DeadBlob, FileIndex, Leftovers};
@@ -22,10 +22,10 @@ pub(crate) async fn run(core: Arc<Core>) {
 async fn look(core: &Core) -> Result<usize> {
     let limit = i64::try_from(AT_ONCE).map_err(Error::internal)?;
     let mut removed = 0;
-    for dead in core.store.unreferenced_blobs(limit).await? {
+    for dead in core.store.unreferenced_blobs(limit).in_time().await? {
         removed += purge_file(core, &dead).await.map_or_else(report, |()| 1);
     }
-    for ended in core.store.leftovers(core.settings.keep_segments_ms, limit).await? {
+    for ended in core.store.leftovers(core.settings.keep_segments_ms, limit).in_time().await? {
         removed += clear_batch(core, ended).await.map_or_else(report, |()| 1);
     }
     Ok(removed)
@@ -43,10 +43,10 @@ async fn purge_file(core: &Core, dead: &DeadBlob) -> Result<()> {
         core.blobs.delete(&index.blob).await?;
     }
     core.blobs.delete(&dead.blob).await?;
-    core.store.mark_purged(&dead.file).await.map(drop)
+    core.store.mark_purged(&dead.file).in_time().await.map(drop)
 }
 
 async fn clear_batch(core: &Core, ended: Leftovers) -> Result<()> {
     core.blobs.clear(&format!("b/{}", ended.batch), ended.keep).await?;
-    core.store.mark_cleared(&ended.batch).await.map(drop)
+    core.store.mark_cleared(&ended.batch).in_time().await.map(drop)
 }

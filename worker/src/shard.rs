@@ -8,6 +8,7 @@ use crate::{
     Core,
     checkpoint::{Checkpoint, Flushed},
     gate::backoff,
+    in_time::InTime,
     input::{self, Input},
     leases::{Ending, Hold, Orders, Pass},
     line::{self, Line},
@@ -35,7 +36,7 @@ pub(crate) async fn run(core: Arc<Core>, drain: Drain, lease: ShardLease, hold: 
     let lines = match read(&core, &lease).await {
         Ok(lines) => lines,
         Err(error) => {
-            core.store.release_shard(&lease, false).await?;
+            core.store.release_shard(&lease, false).in_time().await?;
             return Err(error);
         }
     };
@@ -315,7 +316,7 @@ impl Run {
         if self.lost {
             return Ok(());
         }
-        self.core.store.release_shard(&self.lease, self.crashed).await?;
+        self.core.store.release_shard(&self.lease, self.crashed).in_time().await?;
         let pointer = match ending {
             // Nobody may run it now; who looks later finds it.
             Some(Ending::Held) => return Ok(()),

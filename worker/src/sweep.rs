@@ -1,6 +1,6 @@
 //! Finds what a crash or a lost ring left behind, and rings for it. Any number of workers may sweep.
 
-use crate::{Core, plan, settings::jittered};
+use crate::{Core, in_time::InTime, plan, settings::jittered};
 use std::sync::Arc;
 use tracing::warn;
 
@@ -11,7 +11,7 @@ const GRACE_MS: i64 = 500;
 pub(crate) async fn run(core: Arc<Core>) {
     loop {
         tokio::time::sleep(jittered(core.settings.sweep_ms)).await;
-        match core.store.sweep(GRACE_MS).await {
+        match core.store.sweep(GRACE_MS).in_time().await {
             Ok(swept) => plan::ring(&core, &swept.pointers).await,
             Err(error) => warn!(error = %error.chain(), "sweep failed"),
         }

@@ -1,7 +1,7 @@
 //! Judges the input of a new batch from the index made at its upload, so that a bad file fails with all its mistakes and
 //! a good one starts at once.
 
-use crate::{Core, input::Input, plan};
+use crate::{Core, in_time::InTime, input::Input, plan};
 use domain::{Endpoint, Error, Result};
 use std::collections::HashSet;
 use store::{BatchLease, FileIndex, Tally};
@@ -23,7 +23,7 @@ pub(crate) async fn run(core: &Core, lease: &BatchLease) -> Result<()> {
         return fail(core, lease, &mistakes).await;
     }
     let total = i64::try_from(input.index.lines).map_err(Error::internal)?;
-    if core.store.start_batch(lease, total, only_model(&input.index)).await? {
+    if core.store.start_batch(lease, total, only_model(&input.index)).in_time().await? {
         plan::top_up(core, &batch.id).await?;
     }
     Ok(())
@@ -31,7 +31,7 @@ pub(crate) async fn run(core: &Core, lease: &BatchLease) -> Result<()> {
 
 async fn fail(core: &Core, lease: &BatchLease, mistakes: &[BatchError]) -> Result<()> {
     let json = serde_json::to_string(mistakes).map_err(Error::internal)?;
-    if core.store.fail_validation(lease, &json).await? {
+    if core.store.fail_validation(lease, &json).in_time().await? {
         tracing::info!(batch.id = %lease.batch.id, mistakes = mistakes.len(), "batch {} refused", lease.batch.id);
     }
     Ok(())
