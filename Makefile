@@ -1,6 +1,6 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-sdk check bench bench-gateway bench-proxies bench-mixed bench-batch bench-start soak fuzz migrate clean
+.PHONY: help run test test-rust test-sdk check bench bench-gateway bench-proxies bench-mixed bench-batch bench-start soak chaos fuzz migrate clean
 
 CARGO ?= cargo
 VENV := .venv
@@ -59,6 +59,10 @@ bench-start: ## time from start to the first answer, and memory when idle
 soak: ## ten minutes of 500 streams while model servers fail (MINUTES=10): leaks, truth, accounts
 	$(CARGO) build --release --locked --bin tandem --bin soak
 	$${CARGO_TARGET_DIR:-target}/release/soak $(or $(MINUTES),10)
+
+chaos: ## every fault of the matrix on real processes, about ten minutes; writes docs/kill-matrix.md
+	$(CARGO) build --workspace --bins --locked
+	scripts/with-postgres.sh scripts/with-faketime.sh $(CARGO) test -p e2e --test chaos --locked
 
 fuzz: ## every fuzz target for a minute (SECONDS=60): codecs, the look into requests, rights of tokens
 	scripts/fuzz.sh $(or $(SECONDS),60)

@@ -14,6 +14,22 @@ counts of the batch agree. \"Asked\" are the calls that the model server got for
 |---|---|---|---|---|---|---|
 ";
 
+const TAIL: &str = "
+Other rows of the matrix are tests of `make test`, on the same kinds of servers:
+
+| what happens | test |
+|---|---|
+| the broker restarts, is killed, or has no memory left | `crates/queue/tests/it/outage.rs` |
+| the broker falls silent (half-open), or is away for a whole batch; another kind of doorbell is switched to | `tests/it/doorbells.rs` |
+| a doorbell loses, doubles, delays and reorders | `crates/queue/tests/it/rabbitmq.rs`, `worker/tests/it/faults.rs` |
+| everything is killed ten times at random moments | `tests/it/kill.rs` |
+| a line panics, again and again | `worker/tests/it/faults.rs` |
+| the window closes in the middle | `worker/tests/it/endings.rs` |
+| a segment has changed since it was written | `worker/tests/it/records.rs` |
+| a tenant floods the queue | `worker/tests/it/turns.rs` |
+| files with double ids, a byte order mark, CRLF, overlong lines, broken UTF-8 | `crates/store/tests/it`, `worker/tests/it/lines.rs` |
+";
+
 /// Collects what the rows saw.
 #[derive(Default)]
 pub(crate) struct Report(Mutex<String>);
@@ -28,6 +44,6 @@ impl Report {
 
     pub(crate) fn write(&self) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/kill-matrix.md");
-        std::fs::write(path, format!("{HEAD}{}", self.0.lock().unwrap())).unwrap();
+        std::fs::write(path, format!("{HEAD}{}{TAIL}", self.0.lock().unwrap())).unwrap();
     }
 }
