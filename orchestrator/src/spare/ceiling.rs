@@ -9,6 +9,8 @@ const FAST: f64 = 1.5;
 const RECOVERY: f64 = 1.1;
 /// From this share of that level on, growth is slow.
 const NEAR: f64 = 0.95;
+/// From this share of that level on, a count is the same.
+const ABOUT: f64 = 0.9;
 /// Calm looks before more is tried than that level; half as many after each try that went well.
 const PATIENCE: u32 = 30;
 /// How much more, as a share.
@@ -155,7 +157,7 @@ impl Ceiling {
         if look.was_refused && may_judge {
             return Some((self.most * AFTER_REFUSAL, self.most));
         }
-        full.map(|running| (running, running))
+        full.map(|running| (self.known_level(running), self.known_level(running)))
     }
 
     /// What runs in a server that has to queue. One that is about to take in what has just come queues for a moment, too, so that only
@@ -165,6 +167,11 @@ impl Ceiling {
         let before = std::mem::replace(&mut self.queued, queued);
         let running = queued?.max(before.unwrap_or(0.0));
         (is_felt || before.is_some()).then_some(running)
+    }
+
+    /// A full server has a free place for a moment now and then: a count that is near the known level is that level.
+    fn known_level(&self, running: f64) -> f64 {
+        self.trouble.filter(|trouble| running >= trouble * ABOUT).map_or(running, |trouble| trouble.max(running))
     }
 
     fn fall(&mut self, level: f64, trouble: f64) {
@@ -182,8 +189,9 @@ impl Ceiling {
             self.most = (self.most * RECOVERY).max(self.most + 1.0).min(trouble);
         } else if self.calm > self.patience && look.interactive == 0 {
             // Trying more than it once could carry is not for the moments when somebody would feel it.
+            // What was held for so long without a queue is what it carries.
+            self.trouble = Some(self.most.max(trouble));
             self.most += (self.most * STEP).max(1.0);
-            self.trouble = Some(self.most);
             (self.calm, self.patience) = (0, self.patience.div_ceil(2));
         }
     }
@@ -249,6 +257,19 @@ mod tests {
         ceiling.look(&pressed(8, 0.0));
 
         assert_eq!((ceiling.most, ceiling.trouble), (FIRST * FAST, None));
+    }
+
+    #[test]
+    fn a_place_that_is_free_for_a_moment_lowers_nothing() {
+        let mut ceiling = known(64);
+
+        ceiling.look(&Look { interactive: 3, engine: engine(60.0, 1.0), ..pressed(60, 0.0) });
+        let near = ceiling.most;
+        for _ in 0..2 {
+            ceiling.look(&Look { interactive: 3, engine: engine(40.0, 5.0), ..pressed(60, 0.0) });
+        }
+
+        assert_eq!((near, ceiling.most), (64.0, 40.0));
     }
 
     #[test]
