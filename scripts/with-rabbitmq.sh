@@ -30,6 +30,7 @@ if installed; then
     HOME=$folder /usr/lib/rabbitmq/bin/rabbitmq-server >"$folder/out" 2>&1 &
     server=$!
     stop() {
+        # One that has ended by itself can't be killed, and one that was killed ends with the signal's code: neither is a fault.
         kill "$server" 2>/dev/null && wait "$server" || true
         rm -rf "$folder"
     }

@@ -37,6 +37,8 @@ pub(crate) struct Spare {
     interactive: AtomicUsize,
     arrivals: AtomicUsize,
     batch: AtomicUsize,
+    /// Batch calls that wait for room.
+    waiting: AtomicUsize,
     was_pressed: AtomicBool,
     was_refused: AtomicBool,
     room: Notify,
@@ -60,6 +62,22 @@ struct Pace {
     best: VecDeque<f64>,
 }
 
+/// Counts who waits as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A call that an endpoint carries; ends with its drop.
 #[derive(Debug)]
 pub(crate) enum Presence {
@@ -67,7 +85,7 @@ pub(crate) enum Presence {
     Interactive(Arc<Spare>),
     /// Of a batch.
     Batch(Seat),
-    /// Of a batch that takes the place of an interactive call, as its deployment wants it.
+    /// Of a batch at a deployment where batch gives way to nobody (`batch_yields = false`).
     Uncounted,
 }
 
@@ -98,6 +116,7 @@ impl Spare {
     /// `RateLimited` with [`NO_SPARE_CAPACITY`] when there is no room for `patience`.
     pub(crate) async fn enter(self: &Arc<Self>, class: Class, patience: Duration) -> Result<Presence, Error> {
         let until = Instant::now() + patience;
+        let _waiting = Waiting::new(&self.waiting);
         loop {
             // Before the try, so that room that comes in between is not missed.
             let mut room = std::pin::pin!(self.room.notified());
@@ -152,7 +171,7 @@ impl Spare {
             batch,
             interactive,
             arrivals: self.arrivals.swap(0, Ordering::Relaxed),
-            was_pressed: self.was_pressed.swap(false, Ordering::Relaxed),
+            was_pressed: self.was_pressed.swap(false, Ordering::Relaxed) || self.waiting.load(Ordering::Relaxed) > 0,
             was_refused: self.was_refused.swap(false, Ordering::Relaxed),
             slowdown,
             lateness: lateness.filter(|_| interactive > 0),
@@ -217,9 +236,7 @@ impl Drop for Presence {
     fn drop(&mut self) {
         if let Self::Interactive(spare) = self {
             spare.interactive.fetch_sub(1, Ordering::Relaxed);
-            if spare.was_pressed.load(Ordering::Relaxed) {
-                spare.room.notify_one();
-            }
+            spare.room.notify_one();
         }
     }
 }
@@ -334,6 +351,8 @@ mod tests {
             }
         }
         assert_eq!((in_flight, room, entered.len()), (7, 11, 4));
+        // Slow calls: nothing has ended and nobody new has come, but two still wait.
+        assert_eq!(spare.look(engine(11.0, 0.0), None), (11, 17));
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod verify;
 
 use crate::{
     api::Api,
-    cli::{BatchAction, BatchArgs},
+    cli::{BatchAction, BatchArgs, BatchInput},
 };
 use anyhow::Context;
 use futures::StreamExt;
@@ -21,7 +21,6 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
-use terms::Terms;
 use tokio::{fs::File, io::AsyncWriteExt};
 use tokio_util::io::ReaderStream;
 
@@ -33,8 +32,8 @@ pub(crate) async fn run(args: BatchArgs) -> anyhow::Result<ExitCode> {
     }
     let api = Api::new(&args.api)?;
     match args.action {
-        BatchAction::Submit { file, endpoint, window, terms, dedup, watch, json } => {
-            let mut create = upload(&api, &file, &endpoint, &window, &terms).await?;
+        BatchAction::Submit { input, dedup, watch, json } => {
+            let mut create = upload(&api, &input).await?;
             create["dedup"] = dedup.into();
             let batch = api.json(api.request(Method::POST, "/v1/batches").json(&create)).await?;
             if watch {
@@ -42,8 +41,8 @@ pub(crate) async fn run(args: BatchArgs) -> anyhow::Result<ExitCode> {
             }
             print_batch(&batch, json);
         }
-        BatchAction::Quote { file, endpoint, window, terms } => {
-            let create = upload(&api, &file, &endpoint, &window, &terms).await?;
+        BatchAction::Quote { input } => {
+            let create = upload(&api, &input).await?;
             println!("{:#}", api.json(api.request(Method::POST, "/v1/batches/quote").json(&create)).await?);
         }
         BatchAction::Set { id, terms, deadline, json } => {
@@ -94,17 +93,18 @@ async fn list(api: &Api, limit: u8, after: Option<String>, json: bool) -> anyhow
 }
 
 /// Uploads the input and gives the request for a batch of it.
-async fn upload(api: &Api, path: &Path, endpoint: &str, window: &str, terms: &Terms) -> anyhow::Result<Value> {
+async fn upload(api: &Api, input: &BatchInput) -> anyhow::Result<Value> {
+    let path = &input.file;
     let file = File::open(path).await.with_context(|| format!("can't read {}", path.display()))?;
     let bytes = file.metadata().await?.len();
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let part = Part::stream_with_length(Body::wrap_stream(ReaderStream::new(file)), bytes).file_name(name);
     let form = Form::new().text("purpose", "batch").part("file", part);
     let uploaded = api.json(api.request(Method::POST, "/v1/files").multipart(form)).await?;
-    let mut create = terms.to_json();
+    let mut create = input.terms.to_json();
     create.insert("input_file_id".to_owned(), json!(text(&uploaded, "id")));
-    create.insert("endpoint".to_owned(), json!(endpoint));
-    create.insert("completion_window".to_owned(), json!(window));
+    create.insert("endpoint".to_owned(), json!(input.endpoint));
+    create.insert("completion_window".to_owned(), json!(input.window));
     Ok(Value::Object(create))
 }
 

@@ -136,20 +136,27 @@ pub(crate) struct BatchArgs {
     pub(crate) action: BatchAction,
 }
 
+/// What a batch is made of.
+#[derive(Debug, Args)]
+pub(crate) struct BatchInput {
+    /// The input, one request a line.
+    pub(crate) file: PathBuf,
+    /// The API every line calls.
+    #[arg(long, default_value = "/v1/chat/completions")]
+    pub(crate) endpoint: String,
+    /// How long the batch may take: 1h to 7d.
+    #[arg(long, default_value = "24h")]
+    pub(crate) window: String,
+    #[command(flatten)]
+    pub(crate) terms: Terms,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum BatchAction {
     /// Upload a JSONL file and start a batch.
     Submit {
-        /// The input, one request a line.
-        file: PathBuf,
-        /// The API every line calls.
-        #[arg(long, default_value = "/v1/chat/completions")]
-        endpoint: String,
-        /// How long the batch may take: 1h to 7d.
-        #[arg(long, default_value = "24h")]
-        window: String,
         #[command(flatten)]
-        terms: Terms,
+        input: BatchInput,
         /// Ask identical deterministic lines of a shard once.
         #[arg(long)]
         dedup: bool,
@@ -162,16 +169,8 @@ pub(crate) enum BatchAction {
     },
     /// Upload a JSONL file and say what a batch of it would take, without making one.
     Quote {
-        /// The input, one request a line.
-        file: PathBuf,
-        /// The API every line calls.
-        #[arg(long, default_value = "/v1/chat/completions")]
-        endpoint: String,
-        /// How long the batch may take: 1h to 7d.
-        #[arg(long, default_value = "24h")]
-        window: String,
         #[command(flatten)]
-        terms: Terms,
+        input: BatchInput,
     },
     /// Change a batch that runs.
     Set {

@@ -184,6 +184,7 @@ impl Piece {
                 (0..self.lines).map(&mut next).collect()
             }
         };
+        // Lines before the wanted ones are passed over: `Iterator::skip`.
         let wanted = records.into_iter().enumerate().skip(self.wanted.start).take(self.wanted.len());
         wanted
             .map(|(at, record)| {

@@ -157,7 +157,8 @@ impl Ceiling {
         if look.was_refused && may_judge {
             return Some((self.most * AFTER_REFUSAL, self.most));
         }
-        full.map(|running| (self.known_level(running), self.known_level(running)))
+        let level = self.known_level(full?);
+        Some((level, level))
     }
 
     /// What runs in a server that has to queue. One that is about to take in what has just come queues for a moment, too, so that only
