@@ -60,6 +60,10 @@ id!(
     ShardId, "shard_"
 );
 id!(
+    /// Something that happened to a batch.
+    EventId, "evt_"
+);
+id!(
     /// One request, as in `x-request-id`.
     RequestId, "req_"
 );

@@ -6,6 +6,7 @@ mod bitmap;
 pub mod claims;
 mod context;
 mod error;
+mod event;
 pub mod fair;
 mod id;
 mod identity;
@@ -21,7 +22,10 @@ pub use batch::{BatchStatus, Endpoint, LineCounts, ShardStatus, completion_windo
 pub use bitmap::Bitmap;
 pub use context::{Class, RequestContext, Wishes};
 pub use error::{Error, Kind, Result};
-pub use id::{AuditId, BatchId, FileId, KeyId, LimitId, ReplicaId, RequestId, ShardId, TenantId, UsageId, WorkerId};
+pub use event::{BatchEventKind, quarter_reached};
+pub use id::{
+    AuditId, BatchId, EventId, FileId, KeyId, LimitId, ReplicaId, RequestId, ShardId, TenantId, UsageId, WorkerId,
+};
 pub use identity::{Caller, ModelAccess, Scope, Scopes};
 pub use label::{MAX_NAME_CHARS, MAX_NOTE_CHARS, judge_name, judge_note};
 pub use ledger::{RequestOutcome, UsageRecord};

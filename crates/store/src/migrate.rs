@@ -21,7 +21,7 @@ struct Step {
     sqlite: &'static str,
 }
 
-const STEPS: [Step; 6] = [
+const STEPS: &[Step] = &[
     Step {
         number: 1,
         name: "create_tables",
@@ -57,6 +57,12 @@ const STEPS: [Step; 6] = [
         name: "add_batch_records",
         postgres: include_str!("../../../migrations/postgres/0006_add_batch_records.sql"),
         sqlite: include_str!("../../../migrations/sqlite/0006_add_batch_records.sql"),
+    },
+    Step {
+        number: 7,
+        name: "add_batch_events",
+        postgres: include_str!("../../../migrations/postgres/0007_add_batch_events.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0007_add_batch_events.sql"),
     },
 ];
 
@@ -110,7 +116,7 @@ impl Store {
         }
         refuse_newer(&taken)?;
         let mut applied = Vec::new();
-        for step in &STEPS {
+        for step in STEPS {
             match taken.get(&step.number) {
                 Some(sha256) => refuse_changed(step, self.dialect(), sha256)?,
                 None => applied.push(self.take_step(&mut tx, step).await?),

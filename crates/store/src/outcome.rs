@@ -1,7 +1,7 @@
 //! The arrows of the batch state machine that a lease holder draws.
 
 use crate::{BatchLease, BatchPart, NewFile, Store, row::db, store::Sql};
-use domain::{BatchId, BatchStatus, Error, LineCounts, Result};
+use domain::{BatchEventKind, BatchId, BatchStatus, Error, LineCounts, Result};
 
 /// How a batch ends.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ impl Store {
             .bind(lease.batch.id.as_str().to_owned())
             .bind(lease.epoch)
             .bind(errors_json.to_owned());
-        self.changed(statement).await
+        self.changed_batch(statement, &lease.batch.id, BatchEventKind::Failed).await
     }
 
     /// `validating` to `in_progress`. Ends the lease. `false`: it was lost before.
@@ -44,7 +44,7 @@ impl Store {
             .bind(lease.epoch)
             .bind(total_lines)
             .bind(model.map(str::to_owned));
-        self.changed(statement).await
+        self.changed_batch(statement, &lease.batch.id, BatchEventKind::InProgress).await
     }
 
     /// `in_progress` to `finalizing`, when every line is planned and every shard done. `false`: not yet, or already.
@@ -65,8 +65,14 @@ impl Store {
             let recorded = finish.counts.recorded();
             return Err(Error::internal(format!("{} has {total} lines but {recorded} records", lease.batch.id)));
         }
+        let (ended_at, event) = match finish.status {
+            BatchStatus::Completed => ("completed_at_ms", BatchEventKind::Completed),
+            BatchStatus::Expired => ("expired_at_ms", BatchEventKind::Expired),
+            BatchStatus::Cancelled => ("cancelled_at_ms", BatchEventKind::Cancelled),
+            other => return Err(Error::internal(format!("a batch can't be finished as {other}"))),
+        };
         let mut tx = self.begin().await?;
-        let ended = self.finish_sql(lease, &finish)?.execute(&mut *tx).await.map_err(db)?;
+        let ended = self.finish_sql(lease, &finish, ended_at).execute(&mut *tx).await.map_err(db)?;
         if ended.rows_affected() == 0 {
             return Ok(false);
         }
@@ -74,17 +80,12 @@ impl Store {
             self.insert_file_sql(file).execute(&mut *tx).await.map_err(db)?;
         }
         self.insert_parts(&mut tx, &lease.batch.id, &finish.parts).await?;
+        self.record_event(&mut tx, &lease.batch.id, event, 0).await?;
         tx.commit().await.map_err(db)?;
         Ok(true)
     }
 
-    fn finish_sql(&self, lease: &BatchLease, finish: &FinishBatch) -> Result<Sql> {
-        let ended_at = match finish.status {
-            BatchStatus::Completed => "completed_at_ms",
-            BatchStatus::Expired => "expired_at_ms",
-            BatchStatus::Cancelled => "cancelled_at_ms",
-            other => return Err(Error::internal(format!("a batch can't be finished as {other}"))),
-        };
+    fn finish_sql(&self, lease: &BatchLease, finish: &FinishBatch, ended_at: &str) -> Sql {
         let from: Vec<_> = BatchStatus::ALL
             .into_iter()
             .filter(|status| status.can_become(finish.status))
@@ -97,8 +98,7 @@ impl Store {
             from.join(", ")
         );
         let file_id = |file: &Option<NewFile>| file.as_ref().map(|file| file.id.as_str().to_owned());
-        Ok(self
-            .sql(&sql)
+        self.sql(&sql)
             .bind(lease.batch.id.as_str().to_owned())
             .bind(lease.epoch)
             .bind(finish.status.as_str())
@@ -107,6 +107,6 @@ impl Store {
             .bind(finish.counts.completed)
             .bind(finish.counts.failed)
             .bind(finish.counts.expired)
-            .bind(finish.counts.cancelled))
+            .bind(finish.counts.cancelled)
     }
 }

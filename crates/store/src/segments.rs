@@ -7,7 +7,8 @@ use crate::{
     row::{Columns, db},
 };
 use domain::{
-    BatchId, BatchStatus, Bitmap, Error, Kind, LineCounts, Result, ShardId, Usage, UsageRecord, fair::prorate,
+    BatchEventKind, BatchId, BatchStatus, Bitmap, Error, Kind, LineCounts, Result, ShardId, Usage, UsageRecord,
+    fair::prorate, quarter_reached,
 };
 use sqlx::{Any, Transaction, any::AnyRow};
 
@@ -260,7 +261,11 @@ impl Store {
             .await
             .map_err(db)?;
         let columns = Columns(&row);
-        Ok(columns.counts()?.recorded() == columns.int("total_lines")?)
+        let (recorded, total) = (columns.counts()?.recorded(), columns.int("total_lines")?);
+        if let Some(percent) = quarter_reached(recorded - counts.recorded(), recorded, total) {
+            self.record_event(tx, &lease.shard.batch_id, BatchEventKind::Progress, percent).await?;
+        }
+        Ok(recorded == total)
     }
 }
 

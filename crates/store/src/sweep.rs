@@ -33,10 +33,12 @@ pub struct Swept {
 
 impl Store {
     /// Frees shards whose lease ended more than `grace_ms` ago, and returns everything that should be rung now.
+    /// Records which batches are at risk to miss their window.
     pub async fn sweep(&self, grace_ms: i64) -> Result<Swept> {
         let mut pointers = self.sweep_lapsed(grace_ms).await?;
         pointers.extend(self.sweep_unrung().await?);
         self.finalize_done().await?;
+        self.record_risks().await?;
         pointers.extend(self.sweep_batches().await?);
         Ok(Swept { pointers })
     }

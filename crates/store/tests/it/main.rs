@@ -5,6 +5,7 @@
 mod admin;
 mod admission;
 mod backlog;
+mod batch_events;
 mod batches;
 mod blobs;
 mod controls;
