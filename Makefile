@@ -1,6 +1,6 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-sdk check bench bench-gateway bench-proxies bench-mixed bench-batch bench-start soak chaos fuzz migrate clean
+.PHONY: help run test test-rust test-sdk check bench bench-gateway bench-proxies bench-mixed bench-queue bench-batch bench-start soak chaos fuzz migrate clean
 
 CARGO ?= cargo
 VENV := .venv
@@ -47,6 +47,10 @@ bench-proxies: ## CPU, latency and memory beside nginx, each alone on one core, 
 bench-mixed: ## streams in bursts beside a batch on one model server: what each does to the other (BURSTS=5)
 	$(CARGO) build --release --locked --bin gateway --bin orchestrator --bin worker --bin mixed
 	scripts/with-postgres.sh $${CARGO_TARGET_DIR:-target}/release/mixed $(BURSTS)
+
+bench-queue: ## what a batch costs beside its answers: 100,000 lines without delay, and at 1,000 lines/s (LINES=100000)
+	$(CARGO) build --release --locked --bin gateway --bin worker --bin overhead
+	scripts/with-postgres.sh scripts/with-rabbitmq.sh $${CARGO_TARGET_DIR:-target}/release/overhead $(LINES)
 
 bench-batch: ## one batch of 50,000 lines and 1 GiB: time, peak memory, every line checked
 	$(CARGO) build --release --locked --bin tandem

@@ -82,6 +82,12 @@ pub struct Services {
 impl Site {
     /// A fresh site whose model takes `tokens_per_sec` for each sequence.
     pub async fn new(database: Database, tokens_per_sec: f64) -> Self {
+        let settings = SimulatorSettings { decode_tokens_per_sec: tokens_per_sec, ..SimulatorSettings::default() };
+        Self::with_simulator(database, settings).await
+    }
+
+    /// A fresh site with this model server.
+    pub async fn with_simulator(database: Database, settings: SimulatorSettings) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let database_url = match database {
             Database::Sqlite => format!("sqlite://{}", folder.path().join("tandem.db").display()),
@@ -93,7 +99,6 @@ impl Site {
         let (_, key) =
             store.create_key(&tenant.id, &store::NewKey::named("test", domain::Scopes::USER)).await.expect("a key");
 
-        let settings = SimulatorSettings { decode_tokens_per_sec: tokens_per_sec, ..SimulatorSettings::default() };
         let simulator = Simulator::new(settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let upstream = format!("http://{}/v1", listener.local_addr().expect("an address"));

@@ -1,7 +1,7 @@
 //! The finished lines of a shard that are not durable yet, and how they become so: first immutable objects, then one
 //! transaction that makes them count. An object without its row does not exist.
 
-use crate::{Core, gate::backoff, in_time::InTime, record::Record, settings::WorkerSettings};
+use crate::{Core, gate::backoff, in_time::InTime, instruments::Step, record::Record, settings::WorkerSettings};
 use bytes::Bytes;
 use domain::{Bitmap, Kind, LineCounts, Result, Usage, UsageRecord};
 use std::{future::Future, time::Duration};
@@ -100,12 +100,18 @@ impl Checkpoint {
         for (blob, bytes) in [(&segment.ok, &mut self.ok), (&segment.err, &mut self.err)] {
             if let Some(blob) = blob {
                 let bytes = Bytes::from(std::mem::take(bytes));
-                if persist("segment not written", || put(core, &blob.path, bytes.clone())).await.is_none() {
+                if persist("segment not written", || {
+                    core.instruments.time(Step::Write, put(core, &blob.path, bytes.clone()))
+                })
+                .await
+                .is_none()
+                {
                     return Flushed::Lost;
                 }
             }
         }
-        let result = persist("segment not committed", || core.store.commit_segment(lease, &segment).in_time()).await;
+        let commit = || core.instruments.time(Step::Commit, core.store.commit_segment(lease, &segment).in_time());
+        let result = persist("segment not committed", commit).await;
         let seq = self.seq + 1;
         *self = Self { seq, ..Self::new(self.shard_lines) };
         match result {

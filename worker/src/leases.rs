@@ -1,7 +1,7 @@
 //! The shard leases this process holds: one heartbeat for all of them, and a fence on the monotonic clock, so that a
 //! process that was frozen, or cut off from the database, stops by itself before somebody else takes over.
 
-use crate::{Core, WorkerSettings, settings::jittered};
+use crate::{Core, WorkerSettings, instruments::Step, settings::jittered};
 use domain::{BatchStatus, ShardId, lines_of_cap};
 use parking_lot::Mutex;
 use std::{
@@ -228,7 +228,8 @@ async fn pulse(core: &Core) {
     }
     let asked_at = Instant::now();
     let answer = core.store.heartbeat(&core.id, core.settings.lease_ms, &asked);
-    match tokio::time::timeout(core.settings.lease(), answer).await {
+    let answer = tokio::time::timeout(core.settings.lease(), answer);
+    match core.instruments.time(Step::Heartbeat, answer).await {
         Ok(Ok(pulses)) => core.leases.renew(&asked, &pulses, asked_at),
         Ok(Err(error)) => warn!(error = %error.chain(), "heartbeat failed"),
         Err(_) => info!("heartbeat was not answered in time"),

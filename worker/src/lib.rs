@@ -7,6 +7,7 @@ mod finalize;
 mod gate;
 mod in_time;
 mod input;
+mod instruments;
 mod leases;
 mod line;
 mod listen;
@@ -26,6 +27,7 @@ pub use settings::WorkerSettings;
 use chassis::drain::Drain;
 use domain::{Error, Result, WorkerId};
 use gate::Gates;
+use instruments::Instruments;
 use leases::Leases;
 use orchestrator::ModelBackend;
 use queue::Doorbell;
@@ -49,6 +51,7 @@ pub(crate) struct Core {
     pub(crate) settings: WorkerSettings,
     pub(crate) leases: Leases,
     pub(crate) gates: Gates,
+    pub(crate) instruments: Instruments,
 }
 
 impl Worker {
@@ -63,7 +66,8 @@ impl Worker {
         let leases = Leases::new(&settings);
         let gates = Gates::new(settings.concurrency);
         let id = WorkerId::generate();
-        Self { core: Core { id, store, blobs, doorbell, backend, settings, leases, gates } }
+        let instruments = Instruments::new();
+        Self { core: Core { id, store, blobs, doorbell, backend, settings, leases, gates, instruments } }
     }
 
     /// Works until `drain` begins, then hands its leases back and returns.

@@ -2,7 +2,9 @@
 //! finds nothing to do is the normal fate of a doubled or late pointer. Which shard is next is the store's decision: the bell of
 //! a shard only says that there is one.
 
-use crate::{Core, finalize, in_time::InTime, leases::Hold, plan, settings::jittered, shard, validate};
+use crate::{
+    Core, finalize, in_time::InTime, instruments::Step, leases::Hold, plan, settings::jittered, shard, validate,
+};
 use chassis::drain::Drain;
 use domain::{BatchId, BatchStatus, Pointer, PointerKind, Result};
 use futures::{FutureExt, StreamExt};
@@ -56,15 +58,18 @@ async fn unless<T>(drain: &Drain, work: impl Future<Output = T>) -> Option<T> {
 
 /// Claims what is offered. `None` when there was nothing to claim.
 async fn accept(core: &Core, offer: Offer) -> Option<Job> {
-    let claimed = match &offer {
-        Offer::Heard(delivery) => claim(core, &delivery.pointer).await,
-        Offer::Found(pointer) => claim(core, pointer).await,
-        Offer::Turn => claim_next(core).await,
+    let pointer = offer.pointer().cloned();
+    let claiming = async {
+        match pointer {
+            Some(pointer) => claim(core, &pointer).await,
+            None => claim_next(core).await,
+        }
     };
+    let claimed = core.instruments.time(Step::Claim, claiming).await;
     // Claimed, then acknowledged: from here on the lease is what keeps the work safe.
     if let Offer::Heard(delivery) = offer {
-        let settled = if claimed.is_ok() { delivery.ack().await } else { delivery.nack().await };
-        if let Err(error) = settled {
+        let settling = async { if claimed.is_ok() { delivery.ack().await } else { delivery.nack().await } };
+        if let Err(error) = core.instruments.time(Step::Settle, settling).await {
             warn!(error = %error.chain(), "delivery not settled; it will come again");
         }
     }
@@ -199,6 +204,17 @@ enum Offer {
     Found(Pointer),
     /// Whatever is next.
     Turn,
+}
+
+impl Offer {
+    /// What it points to, if it is that definite.
+    fn pointer(&self) -> Option<&Pointer> {
+        match self {
+            Self::Heard(delivery) => Some(&delivery.pointer),
+            Self::Found(pointer) => Some(pointer),
+            Self::Turn => None,
+        }
+    }
 }
 
 impl Ear {

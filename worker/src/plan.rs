@@ -4,10 +4,14 @@ use crate::{
     Core, WorkerSettings,
     in_time::InTime,
     input::{Input, Place},
+    instruments::Step,
 };
-use domain::{BatchId, BatchStatus, Pointer, PointerKind, Result, ShardId, ShardStatus};
+use domain::{BatchId, BatchStatus, Pointer, PointerKind, Result, ShardId};
 use store::{BatchRow, NewShard};
 use tracing::warn;
+
+/// The window of a batch is filled in so many parts.
+const RELEASES_A_WINDOW: usize = 4;
 
 /// Fills the window of a batch, and ends its running if nothing is left to run.
 pub(crate) async fn top_up(core: &Core, batch: &BatchId) -> Result<()> {
@@ -16,7 +20,7 @@ pub(crate) async fn top_up(core: &Core, batch: &BatchId) -> Result<()> {
         return Ok(());
     }
     if batch.planned_lines < batch.total_lines {
-        release(core, &batch).await?;
+        core.instruments.time(Step::Plan, release(core, &batch)).await?;
     } else if core.store.begin_finalize(&batch.id).in_time().await? {
         ring(core, &[Pointer::new(PointerKind::Finalize, batch.id.as_str())]).await;
     }
@@ -28,16 +32,16 @@ pub(crate) async fn ring(core: &Core, pointers: &[Pointer]) {
     if pointers.is_empty() {
         return;
     }
-    if let Err(error) = core.doorbell.ring(pointers).await {
+    if let Err(error) = core.instruments.time(Step::Ring, core.doorbell.ring(pointers)).await {
         warn!(error = %error.chain(), "{} pointers not rung; the sweep will ring them", pointers.len());
     }
 }
 
 async fn release(core: &Core, batch: &BatchRow) -> Result<()> {
-    let shards = core.store.shards(&batch.id).in_time().await?;
-    let unfinished = shards.iter().filter(|shard| shard.status != ShardStatus::Done.as_str()).count();
-    let room = core.settings.window.saturating_sub(unfinished);
-    if room == 0 {
+    let planned = core.store.planned_shards(&batch.id).in_time().await?;
+    let room = core.settings.window.saturating_sub(planned.unfinished);
+    // A few at a time: each release is a transaction on the row of the batch, which checkpoints want too.
+    if room * RELEASES_A_WINDOW < core.settings.window.max(1) {
         return Ok(());
     }
     let first = batch.planned_lines.unsigned_abs();
@@ -46,7 +50,7 @@ async fn release(core: &Core, batch: &BatchRow) -> Result<()> {
     let places = Input::open(&core.store, batch).await?.places(&core.blobs, first..last).await?;
     let mut cuts = cut(&places, &core.settings);
     cuts.truncate(room);
-    let new = number(&cuts, shards.len(), batch.planned_lines);
+    let new = number(&cuts, planned.next_ordinal, batch.planned_lines);
     // False: somebody else released the same lines first.
     if core.store.plan_shards(&batch.id, batch.planned_lines, &new).in_time().await? {
         let pointers: Vec<_> = new.iter().map(|shard| Pointer::new(PointerKind::Shard, shard.id.as_str())).collect();
@@ -89,13 +93,13 @@ pub(crate) fn cut(places: &[Place], settings: &WorkerSettings) -> Vec<Cut> {
     cuts
 }
 
-fn number(cuts: &[Cut], first_ordinal: usize, first_line: i64) -> Vec<NewShard> {
+fn number(cuts: &[Cut], first_ordinal: i64, first_line: i64) -> Vec<NewShard> {
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let mut line = first_line;
-    let shards = cuts.iter().enumerate().map(|(at, cut)| {
+    let shards = cuts.iter().zip(first_ordinal..).map(|(cut, ordinal)| {
         let shard = NewShard {
             id: ShardId::generate(),
-            ordinal: signed((first_ordinal + at) as u64),
+            ordinal,
             first_line: line,
             line_count: signed(cut.lines as u64),
             byte_start: signed(cut.start),

@@ -64,7 +64,7 @@ pub use limits::LimitState;
 pub use limits_admin::LimitRow;
 pub use migrate::{Applied, Migration};
 pub use outcome::FinishBatch;
-pub use plan::{NewShard, ShardRow};
+pub use plan::{NewShard, PlannedShards, ShardRow};
 pub use records::{Side, append_record};
 pub use results::{ResultLine, Results};
 pub use segments::{CommitResult, NewSegment, SegmentBlob, SegmentRow};

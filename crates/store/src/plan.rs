@@ -59,6 +59,15 @@ pub struct ShardRow {
     pub crashes: i64,
 }
 
+/// What a planner needs to know of the shards there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlannedShards {
+    /// Shards with lines that have no record.
+    pub unfinished: usize,
+    /// The place of the shard after the last one.
+    pub next_ordinal: i64,
+}
+
 impl Store {
     /// Adds the next shards, if nobody has planned since `expected_planned` was read. `false`: somebody has, or the
     /// batch does not run, or the shards hold more lines than the batch.
@@ -100,6 +109,22 @@ impl Store {
         }
         tx.commit().await.map_err(db)?;
         Ok(true)
+    }
+
+    /// How many shards of a batch are not done, and the place of the next one. Cheap, however many there are.
+    pub async fn planned_shards(&self, batch: &BatchId) -> Result<PlannedShards> {
+        let row = self
+            .sql(
+                "SELECT (SELECT COUNT(*) FROM shards WHERE batch_id = $1 AND status <> 'done') AS unfinished, \
+                 (SELECT COALESCE(MAX(ordinal), -1) + 1 FROM shards WHERE batch_id = $1) AS next_ordinal",
+            )
+            .bind(batch.as_str())
+            .fetch_one(self.reader())
+            .await
+            .map_err(db)?;
+        let columns = Columns(&row);
+        let unfinished = usize::try_from(columns.int("unfinished")?).map_err(Error::internal)?;
+        Ok(PlannedShards { unfinished, next_ordinal: columns.int("next_ordinal")? })
     }
 
     /// The shards of a batch, in order.

@@ -105,6 +105,8 @@ async fn only_one_planner_adds_shards(db: Db) {
     assert!(!db.store.plan_shards(&batch, 4, &new_shards(&[1])).await.unwrap(), "more lines than there are");
 
     assert_eq!(db.state(&batch).await.planned_lines, 4);
+    let planned = db.store.planned_shards(&batch).await.unwrap();
+    assert_eq!((planned.unfinished, planned.next_ordinal), (2, 2));
     let ordinals: Vec<_> = db.store.shards(&batch).await.unwrap().iter().map(|shard| shard.ordinal).collect();
     assert_eq!(ordinals, [0, 1]);
 }
