@@ -1,30 +1,11 @@
-//! Rows of the store in the shapes of the wire, and the few values both handlers judge alike.
+//! Rows of the store in the shapes of the wire.
 
 use domain::{DailyWindow, Error, LineCounts, Money, Result, Usage};
-use std::ops::RangeInclusive;
 use store::{BatchRow, FileRow, ModelUsage};
 use wire::{
     batch::{self, Batch, BatchErrors, BatchUsage, CachedTokens, ReasoningTokens, RequestCounts, RunBetween},
     file::File,
 };
-
-/// What `seconds` of an expiry may be: an hour to thirty days.
-const TTL_SECS: RangeInclusive<i64> = 3_600..=2_592_000;
-
-/// Judges `{anchor, seconds}`; `param` is its name in the request.
-pub(crate) fn ttl_secs(param: &str, anchor: &str, seconds: i64) -> Result<i64> {
-    let refuse = |field: &str, message: String| {
-        Err(Error::invalid(message).with_param(format!("{param}.{field}")).with_code("invalid_value"))
-    };
-    if anchor != "created_at" {
-        return refuse("anchor", format!("Invalid value: '{anchor}'. Supported values are: 'created_at'."));
-    }
-    if !TTL_SECS.contains(&seconds) {
-        let (least, most) = (TTL_SECS.start(), TTL_SECS.end());
-        return refuse("seconds", format!("Invalid value: {seconds}. It must be from {least} to {most} seconds."));
-    }
-    Ok(seconds)
-}
 
 /// A file object.
 pub(crate) fn file(row: FileRow) -> File {
@@ -172,13 +153,5 @@ mod tests {
         for (given, shown) in [("24h", "24h"), ("1d", "24h"), ("7d", "168h"), ("1h", "1h")] {
             assert_eq!(window(domain::completion_window_secs(given).unwrap()), shown);
         }
-    }
-
-    #[test]
-    fn the_bounds_of_an_expiry_are_inclusive() {
-        for (seconds, is_fine) in [(3_599, false), (3_600, true), (2_592_000, true), (2_592_001, false), (-1, false)] {
-            assert_eq!(ttl_secs("expires_after", "created_at", seconds).is_ok(), is_fine, "{seconds}");
-        }
-        assert_eq!(ttl_secs("x", "now", 3_600).unwrap_err().param(), Some("x.anchor"));
     }
 }

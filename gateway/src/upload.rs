@@ -4,11 +4,11 @@
 mod form;
 mod sink;
 
-use crate::{app::Gateway, convert, replay::Uploaded};
+use crate::{app::Gateway, replay::Uploaded};
 use axum::extract::Multipart;
 use domain::{Error, FileId, Result, TenantId};
 use form::Form;
-use store::{FileRow, NewFile};
+use store::{FileRow, NewFile, request};
 
 pub(crate) use form::judge_purpose;
 
@@ -79,7 +79,7 @@ fn ttl_secs(gateway: &Gateway, form: &Form, purpose: &str) -> Result<Option<i64>
                 Error::invalid(format!("Invalid value: '{seconds}'. It must be a whole number of seconds."))
                     .with_param("expires_after.seconds")
             })?;
-            convert::ttl_secs("expires_after", anchor, seconds).map(Some)
+            request::ttl_secs("expires_after", anchor, seconds).map(Some)
         }
     }
 }

@@ -33,6 +33,7 @@ mod outcome;
 mod paging;
 mod plan;
 mod records;
+pub mod request;
 mod results;
 mod row;
 mod segments;

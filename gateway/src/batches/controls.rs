@@ -1,6 +1,6 @@
 //! `PATCH /v1/batches/{id}` and its pauses: what an owner may ask of a batch that runs.
 
-use super::{no_such_batch, show, terms};
+use super::{no_such_batch, show};
 use crate::{
     app::{App, Gateway},
     extract::{ApiJson, ApiPath, ApiQuery, or_null},
@@ -9,7 +9,7 @@ use axum::{Extension, Json, extract::State};
 use chassis::http::ApiError;
 use domain::{BatchId, Error, RequestContext, Result};
 use serde::Deserialize;
-use store::{BatchPatch, BatchRow};
+use store::{BatchPatch, BatchRow, request};
 use wire::batch::Batch;
 
 /// What is to become of a batch. What is not said stays as it is; null takes back what was set.
@@ -20,7 +20,7 @@ pub(crate) struct PatchBatch {
     #[serde(default, deserialize_with = "or_null")]
     not_before: Option<Option<i64>>,
     #[serde(default, deserialize_with = "or_null")]
-    run_between: Option<Option<terms::RunBetween>>,
+    run_between: Option<Option<request::RunBetween>>,
     #[serde(default, deserialize_with = "or_null")]
     max_concurrency: Option<Option<i64>>,
     expires_at: Option<i64>,
@@ -73,11 +73,11 @@ async fn told(gateway: &Gateway, row: Option<BatchRow>, id: &str) -> Result<Json
 
 fn to_patch(body: &PatchBatch) -> Result<BatchPatch> {
     let patch = BatchPatch {
-        priority: body.priority.as_deref().map(terms::priority).transpose()?,
-        not_before_ms: unless_null(body.not_before, |secs| terms::time("not_before", secs))?,
-        run_between: unless_null(body.run_between.as_ref().map(Option::as_ref), terms::run_between)?,
-        max_concurrency: unless_null(body.max_concurrency, terms::max_concurrency)?,
-        expires_at_ms: body.expires_at.map(|secs| terms::time("expires_at", secs)).transpose()?,
+        priority: body.priority.as_deref().map(request::priority).transpose()?,
+        not_before_ms: unless_null(body.not_before, |secs| request::time("not_before", secs))?,
+        run_between: unless_null(body.run_between.as_ref().map(Option::as_ref), request::run_between)?,
+        max_concurrency: unless_null(body.max_concurrency, request::max_concurrency)?,
+        expires_at_ms: body.expires_at.map(|secs| request::time("expires_at", secs)).transpose()?,
     };
     if patch == BatchPatch::default() {
         let text = "The body changes nothing; give `priority`, `not_before`, `run_between`, `max_concurrency` or `expires_at`.";

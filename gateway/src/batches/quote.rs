@@ -1,9 +1,8 @@
 //! `POST /v1/batches/quote`: what a batch would take, before it is made. Nothing is reserved.
 
 use super::{
-    CreateBatch,
     forecast::{Throughput, Work, tokens_until_done},
-    require_input, to_new_batch,
+    require_input,
 };
 use crate::{
     app::{App, Gateway},
@@ -14,7 +13,7 @@ use chassis::http::ApiError;
 use domain::{Caller, Money, Priority, RequestContext, Result, fair};
 use serde::Serialize;
 use std::sync::Arc;
-use store::{FileIndex, NewBatch};
+use store::{FileIndex, NewBatch, request::BatchRequest};
 use utoipa::ToSchema;
 
 /// The minutes of the recent past that say how fast the workers are.
@@ -51,9 +50,9 @@ pub(crate) async fn quote(
     State(app): State<App>,
     Extension(caller): Extension<Arc<Caller>>,
     Extension(context): Extension<RequestContext>,
-    ApiJson(body): ApiJson<CreateBatch>,
+    ApiJson(body): ApiJson<BatchRequest>,
 ) -> Result<Json<BatchQuote>, ApiError> {
-    let mut new = to_new_batch(&context, body)?;
+    let mut new = body.to_new_batch(context.tenant.clone(), context.traceparent.clone())?;
     let index = require_input(&app.gateway, &caller, &new).await?.unwrap_or_default();
     new.tokens = index.tokens_by_model();
     let bill = Bill::of(&index, &app.gateway).await?;

@@ -3,7 +3,7 @@
 
 use crate::{
     app::{App, Gateway},
-    batches::{find, invalid, ring, show, to_metadata, to_window},
+    batches::{find, ring, show},
     extract::{ApiJson, ApiPath},
     identity,
 };
@@ -14,7 +14,10 @@ use domain::{BatchId, Caller, Error, FileId, Kind, PointerKind, RequestContext, 
 use serde::Deserialize;
 use serde_json::Value;
 use std::{collections::HashSet, sync::Arc};
-use store::{BatchPart, BatchRow, FileIndex, FileRow, Ingest, IngestLimits, NewBatch, NewFile};
+use store::{
+    BatchPart, BatchRow, FileIndex, FileRow, Ingest, IngestLimits, NewBatch, NewFile,
+    request::{self, invalid},
+};
 use wire::batch::{Batch, LineError};
 
 /// Parts of a batch that are read at once.
@@ -115,8 +118,8 @@ fn to_child(context: &RequestContext, parent: &BatchRow, body: Redrive) -> Resul
         tenant: parent.tenant.clone(),
         endpoint: parent.endpoint,
         input_file_id: FileId::generate(),
-        window_secs: body.completion_window.map_or(Ok(parent.window_secs), |window| to_window(&window))?,
-        metadata: body.metadata.map(to_metadata).transpose()?.or_else(|| parent.metadata.clone()),
+        window_secs: body.completion_window.map_or(Ok(parent.window_secs), |window| request::window(&window))?,
+        metadata: body.metadata.map(request::metadata).transpose()?.or_else(|| parent.metadata.clone()),
         output_expires_secs: parent.output_expires_secs,
         traceparent: context.traceparent.clone(),
         terms: parent.terms,

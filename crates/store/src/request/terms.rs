@@ -12,12 +12,12 @@ const LATEST_SECS: i64 = 4_102_444_800;
 /// A part of the day, as `{"start": "22:00", "end": "06:00"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RunBetween {
+pub struct RunBetween {
     start: String,
     end: String,
 }
 
-pub(super) fn priority(word: &str) -> Result<Priority> {
+pub fn priority(word: &str) -> Result<Priority> {
     Priority::parse(word).ok_or_else(|| {
         let allowed = Priority::ALL.map(Priority::as_str).join("', '");
         let shown: String = word.chars().take(64).collect();
@@ -26,14 +26,14 @@ pub(super) fn priority(word: &str) -> Result<Priority> {
 }
 
 /// A time in Unix seconds, as milliseconds.
-pub(super) fn time(param: &str, secs: i64) -> Result<i64> {
+pub fn time(param: &str, secs: i64) -> Result<i64> {
     if (0..=LATEST_SECS).contains(&secs) {
         return Ok(secs * 1_000);
     }
     Err(invalid(param, format!("Invalid value: {secs}. `{param}` is a time in Unix seconds, up to {LATEST_SECS}.")))
 }
 
-pub(super) fn run_between(given: &RunBetween) -> Result<DailyWindow> {
+pub fn run_between(given: &RunBetween) -> Result<DailyWindow> {
     DailyWindow::parse(&given.start, &given.end).ok_or_else(|| {
         let text =
             "`run_between` has two different times of day in UTC, as {\"start\": \"22:00\", \"end\": \"06:00\"}.";
@@ -41,7 +41,7 @@ pub(super) fn run_between(given: &RunBetween) -> Result<DailyWindow> {
     })
 }
 
-pub(super) fn max_concurrency(lines: i64) -> Result<i64> {
+pub fn max_concurrency(lines: i64) -> Result<i64> {
     if (1..=MAX_CONCURRENCY).contains(&lines) {
         return Ok(lines);
     }
