@@ -1,6 +1,10 @@
 //! What happened to batches. An event is written in the transaction that made it true, so there is none without its cause and no
 //! cause without its event. Each happens to a batch once.
 
+mod outbox;
+
+pub use outbox::EventToTell;
+
 use crate::{
     Store,
     dispatch::{BATCH_OPEN, BATCH_RUNS},
@@ -67,18 +71,21 @@ impl Store {
         kind: BatchEventKind,
         percent: i64,
     ) -> Result<()> {
-        self.sql(
-            "INSERT INTO batch_events (id, batch_id, tenant_id, kind, percent, created_at_ms) \
+        let id = EventId::generate();
+        let statement = self
+            .sql(
+                "INSERT INTO batch_events (id, batch_id, tenant_id, kind, percent, created_at_ms) \
              SELECT $1, b.id, b.tenant_id, $3, $4, now_ms() FROM batches b WHERE b.id = $2 \
              ON CONFLICT (batch_id, kind, percent) DO NOTHING",
-        )
-        .bind(EventId::generate().as_str())
-        .bind(batch.as_str())
-        .bind(kind.as_str())
-        .bind(percent)
-        .execute(&mut **tx)
-        .await
-        .map_err(db)?;
+            )
+            .bind(id.as_str().to_owned())
+            .bind(batch.as_str().to_owned())
+            .bind(kind.as_str())
+            .bind(percent);
+        let is_new = statement.execute(&mut **tx).await.map_err(db)?.rows_affected() > 0;
+        if is_new && self.publishes_events() {
+            self.put_event_into_outbox(tx, &id).await?;
+        }
         Ok(())
     }
 

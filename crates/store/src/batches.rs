@@ -133,12 +133,21 @@ impl Store {
     /// Makes a batch. RateLimited (code `token_limit_exceeded`) when the tenant has too many tokens enqueued.
     pub async fn insert_batch(&self, batch: NewBatch) -> Result<BatchRow> {
         let mut tx = self.begin().await?;
-        self.require_room(&mut tx, &batch).await?;
-        let row = self.insert_batch_sql(&batch).fetch_one(&mut *tx).await.map_err(db)?;
+        let row = self.insert_batch_in(&mut tx, &batch).await?;
+        tx.commit().await.map_err(db)?;
+        Ok(row)
+    }
+
+    pub(crate) async fn insert_batch_in(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        batch: &NewBatch,
+    ) -> Result<BatchRow> {
+        self.require_room(tx, batch).await?;
+        let row = self.insert_batch_sql(batch).fetch_one(&mut **tx).await.map_err(db)?;
         let row = batch_row(&row)?;
         judge_beginning(&row)?;
-        self.insert_batch_tokens(&mut tx, &batch).await?;
-        tx.commit().await.map_err(db)?;
+        self.insert_batch_tokens(tx, batch).await?;
         Ok(row)
     }
 

@@ -6,7 +6,6 @@ mod record;
 mod report;
 
 pub use line::UsageLine;
-pub use outbox::OutboxState;
 pub use record::LedgerRow;
 pub use report::{UsageGroup, UsageQuery, UsageRow};
 

@@ -64,6 +64,12 @@ const STEPS: &[Step] = &[
         postgres: include_str!("../../../migrations/postgres/0007_add_batch_events.sql"),
         sqlite: include_str!("../../../migrations/sqlite/0007_add_batch_events.sql"),
     },
+    Step {
+        number: 10,
+        name: "add_submissions",
+        postgres: include_str!("../../../migrations/postgres/0010_add_submissions.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0010_add_submissions.sql"),
+    },
 ];
 
 impl Step {

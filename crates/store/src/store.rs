@@ -32,6 +32,7 @@ pub(crate) type Sql = Query<'static, Any, AnyArguments>;
 pub struct Store {
     inner: Arc<Inner>,
     publishes_usage: bool,
+    publishes_events: bool,
 }
 
 struct Inner {
@@ -56,7 +57,7 @@ impl Store {
         .map_err(|error| cannot_open(dialect, error))?;
         let (bell_hint, control_hint) = Default::default();
         let inner = Inner { writer, reader, dialect, bell_hint, control_hint };
-        Ok(Self { inner: Arc::new(inner), publishes_usage: false })
+        Ok(Self { inner: Arc::new(inner), publishes_usage: false, publishes_events: false })
     }
 
     /// The same database, whose new usage records also go into the outbox if `publishes`. Somebody must empty it then.
@@ -92,6 +93,16 @@ impl Store {
     pub async fn close(&self) {
         self.inner.reader.close().await;
         self.inner.writer.close().await;
+    }
+
+    /// The same database, whose new batch events also go into the outbox if `publishes`. Somebody must empty it then.
+    #[must_use]
+    pub fn publishing_events(self, publishes: bool) -> Self {
+        Self { publishes_events: publishes, ..self }
+    }
+
+    pub(crate) fn publishes_events(&self) -> bool {
+        self.publishes_events
     }
 
     pub(crate) fn publishes_usage(&self) -> bool {

@@ -17,5 +17,6 @@ mod leases;
 mod ledger;
 mod limits;
 mod segments;
+mod submissions;
 mod sweep;
 mod tenancy;
