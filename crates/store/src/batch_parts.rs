@@ -10,7 +10,7 @@ use sqlx::{Any, Transaction, any::AnyRow};
 use std::ops::Range;
 
 /// Rows in one statement, of [`COLUMNS`] parameters each.
-const CHUNK: usize = 200;
+const CHUNK: usize = 100;
 const COLUMNS: usize = 10;
 
 /// A run of input lines, and where their records are. Runs follow each other without gaps.

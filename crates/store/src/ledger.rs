@@ -9,12 +9,9 @@ pub use line::UsageLine;
 pub use record::LedgerRow;
 pub use report::{UsageGroup, UsageQuery, UsageRow};
 
-use crate::{Store, dialect::Dialect, row::db};
+use crate::{Store, dialect::Dialect, row::db, store::STATEMENT_BYTES};
 use domain::{Error, Result, UsageRecord};
 use sqlx::{Any, Row, Transaction};
-
-/// Rows in one statement.
-const CHUNK: usize = 500;
 
 const COLUMNS: &str = "id, at_ms, tenant_id, key_id, principal, batch_id, request_id, trace_id, class, dialect, model, \
     deployment, status, outcome, input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, \
@@ -66,7 +63,7 @@ impl Store {
 
     async fn insert_lines_in(&self, tx: &mut Transaction<'static, Any>, lines: &[UsageLine]) -> Result<u64> {
         let mut added = 0;
-        for chunk in lines.chunks(CHUNK) {
+        for chunk in in_statements(lines, UsageLine::bytes) {
             let rows = serde_json::to_string(chunk).map_err(Error::internal)?;
             added += match self.publishes_usage() {
                 true => self.insert_and_publish(tx, rows).await?,
@@ -111,5 +108,43 @@ impl Store {
             Dialect::Sqlite => FROM_JSON_SQLITE,
         };
         format!("INSERT INTO usage_records ({COLUMNS}) {from_json} ON CONFLICT (id) DO NOTHING")
+    }
+}
+
+/// Cuts rows of so many bytes into as many as one statement takes.
+fn in_statements<T>(mut rows: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let mut sum = 0;
+        let fits = |row: &&T| {
+            sum += bytes(row);
+            sum <= STATEMENT_BYTES
+        };
+        // One that is too long goes by itself.
+        let count = rows.iter().take_while(fits).count().max(1);
+        let (chunk, rest) = rows.split_at_checked(count)?;
+        rows = rest;
+        Some(chunk)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(rows: &[usize]) -> Vec<&[usize]> {
+        in_statements(rows, |row| *row).collect()
+    }
+
+    #[test]
+    fn a_statement_is_filled_and_no_row_is_left_out() {
+        let third = STATEMENT_BYTES / 3;
+
+        assert_eq!(cut(&[third; 7]).iter().map(|chunk| chunk.len()).collect::<Vec<_>>(), [3, 3, 1]);
+        assert!(cut(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_goes_by_itself() {
+        assert_eq!(cut(&[1, STATEMENT_BYTES + 1, 1]), [&[1][..], &[STATEMENT_BYTES + 1], &[1]]);
     }
 }

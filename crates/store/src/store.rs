@@ -43,6 +43,11 @@ struct Inner {
     control_hint: Arc<Notify>,
 }
 
+/// What the parameters of one statement may have, in bytes, where there is a choice. A TLS record holds 16 KiB. What needs two is
+/// written in two steps, of which the second waits for the delayed acknowledgement of the first, 40 ms: sqlx 0.9.0 leaves Nagle's
+/// algorithm on (transact-rs/sqlx#4335; a later version will not).
+pub(crate) const STATEMENT_BYTES: usize = 15 << 10;
+
 impl Store {
     /// Opens `sqlite:///path/file.db` (made when missing) or `postgres://…`. Does not migrate.
     pub async fn open(url: &str) -> Result<Self> {

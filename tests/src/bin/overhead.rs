@@ -68,9 +68,11 @@ fn report(title: &str, leg: &Leg) {
 /// One batch on a fresh platform: a gateway, a worker and PostgreSQL, with the settings of production.
 async fn leg(simulator: SimulatorSettings, doorbell: &str, lines: usize, tokens: u32) -> Leg {
     let queue = format!("tandem.bench.{}", std::process::id());
-    let site = Site::with_simulator(Database::Postgres, simulator)
-        .await
-        .with_environment(&[("TANDEM__DOORBELL__KIND", doorbell), ("TANDEM__DOORBELL__RABBITMQ__QUEUE", &queue)]);
+    let site = Site::with_simulator(Database::Postgres, simulator).await.with_environment(&[
+        ("TANDEM__DOORBELL__KIND", doorbell),
+        ("TANDEM__DOORBELL__RABBITMQ__URLS", "amqp://guest:guest@127.0.0.1:5672"),
+        ("TANDEM__DOORBELL__RABBITMQ__QUEUE", &queue),
+    ]);
     let gateway = site.start_gateways(1).await.remove(0);
     let defaults = [
         ("TANDEM__WORKER__LEASE_MS", "30000"),

@@ -15,6 +15,11 @@ pub struct UsageLine {
 }
 
 impl UsageLine {
+    /// How long it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.json.get().len()
+    }
+
     /// The request's name in headers and logs.
     #[must_use]
     pub fn request(&self) -> &RequestId {
