@@ -7,7 +7,7 @@ use chassis::{
 };
 use gateway::{Gateway, GatewaySettings};
 use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
-use queue::{DoorbellSettings, EventsSettings, UsageEvents};
+use queue::{BatchEvents, DoorbellSettings, EventsSettings, UsageEvents};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 use store::{Blobs, DataSettings};
@@ -37,6 +37,8 @@ async fn main() -> anyhow::Result<()> {
     let settings: Settings = chassis::settings::load(file.as_deref(), std::env::vars())?;
     let mut process = Process::start(&settings.telemetry, &settings.admin, &settings.drain).await?;
     let store = settings.data.open_shared().await?.publishing_usage(settings.events.publish_usage());
+    let store = store.publishing_events(settings.events.publish_batches());
+    let told = BatchEvents::new(&settings.events, &settings.doorbell, store.clone())?;
     let events = UsageEvents::new(settings.events, store.clone());
     let blobs = Blobs::open(&settings.data.blobs())?;
     let doorbell = queue::open(&settings.doorbell, &store)?;
@@ -46,6 +48,7 @@ async fn main() -> anyhow::Result<()> {
     let listener = http::bind(settings.http.bind).await?;
     let routes = gateway.clone().routes(&settings.http);
     process.support(|drain| events.run(drain.token()));
+    process.support(|drain| told.run(drain.token()));
     process.part(|drain| gateway.run_background(drain));
     process.part(|drain| http::serve(listener, routes, drain));
     Ok(process.run().await?)

@@ -8,7 +8,7 @@ use chassis::{
 };
 use gateway::GatewaySettings;
 use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
-use queue::{DoorbellSettings, EventsSettings};
+use queue::{DoorbellSettings, EventsSettings, SubmissionsSettings};
 use serde::{Deserialize, Serialize};
 use simulator::SimulatorSettings;
 use std::path::Path;
@@ -23,6 +23,7 @@ pub(crate) struct Settings {
     pub(crate) admin: AdminSettings,
     pub(crate) data: DataSettings,
     pub(crate) doorbell: DoorbellSettings,
+    pub(crate) submissions: SubmissionsSettings,
     pub(crate) orchestrator: OrchestratorSettings,
     pub(crate) models: ModelsSettings,
     pub(crate) drain: DrainSettings,

@@ -9,7 +9,7 @@ use chassis::process::Process;
 use domain::Scopes;
 use gateway::Gateway;
 use orchestrator::ModelBackend;
-use queue::{Doorbell, UsageEvents};
+use queue::{BatchEvents, Doorbell, UsageEvents};
 use std::sync::Arc;
 use store::{Author, Blobs, NewKey, Store};
 use tokio::net::TcpListener;
@@ -20,6 +20,7 @@ pub(crate) async fn run(settings: Settings, args: UpArgs) -> anyhow::Result<()> 
     let _lock = lock::data_folder(&settings.data)?;
     let mut process = Process::start(&settings.telemetry, &settings.admin, &settings.drain).await?;
     let store = settings.data.open().await?.publishing_usage(settings.events.publish_usage());
+    let store = store.publishing_events(settings.events.publish_batches());
     store.migrate().await?;
     let blobs = Blobs::open(&settings.data.blobs())?;
     let api = chassis::http::bind(settings.http.bind).await?;
@@ -31,9 +32,11 @@ pub(crate) async fn run(settings: Settings, args: UpArgs) -> anyhow::Result<()> 
 
     let events = UsageEvents::new(settings.events.clone(), store.clone());
     process.support(|drain| events.run(drain.token()));
+    let told = BatchEvents::new(&settings.events, &settings.doorbell, store.clone())?;
+    process.support(|drain| told.run(drain.token()));
     let parts = Parts { store, blobs, doorbell, backend: models.backend };
     serve_api(&settings, parts.clone(), api, models.is_simulator, &mut process);
-    let worker = worker(&settings, parts);
+    let worker = worker(&settings, parts)?;
     process.part(|drain| worker.run(drain));
     Ok(process.run().await?)
 }
@@ -62,8 +65,10 @@ fn serve_api(settings: &Settings, parts: Parts, listener: TcpListener, is_simula
     process.part(|drain| chassis::http::serve(listener, routes, drain));
 }
 
-fn worker(settings: &Settings, parts: Parts) -> Worker {
-    Worker::new(parts.store, parts.blobs, parts.doorbell, parts.backend, settings.worker.clone())
+fn worker(settings: &Settings, parts: Parts) -> anyhow::Result<Worker> {
+    let submissions = settings.submissions.open(&settings.doorbell)?;
+    let worker = Worker::new(parts.store, parts.blobs, parts.doorbell, parts.backend, settings.worker.clone());
+    Ok(worker.taking_in(submissions, settings.submissions.clone()))
 }
 
 /// Makes the first admin key of a new installation; `None` when there are keys already.

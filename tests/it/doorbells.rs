@@ -131,7 +131,7 @@ async fn without_its_broker_a_batch_completes_too() {
     completes(&site, &gateway).await;
 
     let connected = sum(&site, "tandem_doorbell_connected", &[&gateway, &workers[0], &workers[1]]).await;
-    let losses = site.log().matches("the doorbell lost its broker").count();
+    let losses = site.log().matches("the broker is lost").count();
     assert_eq!(connected, 0.0);
     // One for each side: the gateway only rings.
     assert!((1..=5).contains(&losses), "{losses}\n{}", site.log());

@@ -17,3 +17,4 @@ mod scheduling;
 mod services;
 mod spare;
 mod storm;
+mod submissions;

@@ -8,6 +8,7 @@ mod gate;
 mod in_time;
 mod input;
 mod instruments;
+mod intake;
 mod leases;
 mod line;
 mod listen;
@@ -26,11 +27,13 @@ pub use settings::WorkerSettings;
 
 use chassis::drain::Drain;
 use domain::{Error, Result, WorkerId};
+use futures::future::OptionFuture;
 use gate::Gates;
 use instruments::Instruments;
+use intake::Intake;
 use leases::Leases;
 use orchestrator::ModelBackend;
-use queue::Doorbell;
+use queue::{Doorbell, Submissions, SubmissionsSettings};
 use std::sync::Arc;
 use store::{Blobs, Store};
 use tokio::task::JoinSet;
@@ -38,6 +41,7 @@ use tokio::task::JoinSet;
 /// One worker process.
 pub struct Worker {
     core: Core,
+    intake: Option<Intake>,
 }
 
 /// What every part of a worker uses.
@@ -67,7 +71,13 @@ impl Worker {
         let gates = Gates::new(settings.concurrency);
         let id = WorkerId::generate();
         let instruments = Instruments::new();
-        Self { core: Core { id, store, blobs, doorbell, backend, settings, leases, gates, instruments } }
+        Self { core: Core { id, store, blobs, doorbell, backend, settings, leases, gates, instruments }, intake: None }
+    }
+
+    /// The same, who also takes in the jobs of `submissions`, if there are any.
+    #[must_use]
+    pub fn taking_in(self, submissions: Option<Arc<dyn Submissions>>, settings: SubmissionsSettings) -> Self {
+        Self { intake: submissions.map(|submissions| Intake { submissions, settings }), ..self }
     }
 
     /// Works until `drain` begins, then hands its leases back and returns.
@@ -82,9 +92,13 @@ impl Worker {
         parts.spawn(sweep::run(Arc::clone(&core)));
         parts.spawn(purge::run(Arc::clone(&core)));
         tracing::info!(worker.id = %core.id, "worker {} listens", core.id);
+        let listening = async {
+            let intake = self.intake.map(|intake| intake::run(Arc::clone(&core), intake, drain.clone()));
+            tokio::join!(listen::run(&core, &drain), OptionFuture::from(intake));
+        };
         // The other parts outlive the listener: leases must be kept alive until the last shard has let go.
         tokio::select! {
-            () = listen::run(&core, &drain) => Ok(()),
+            () = listening => Ok(()),
             Some(ended) = parts.join_next() => Err(match ended {
                 Ok(()) => Error::internal("a background task of the worker ended"),
                 Err(panic) => Error::internal(panic),

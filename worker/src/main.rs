@@ -5,7 +5,7 @@ use chassis::{
     telemetry::TelemetrySettings,
 };
 use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
-use queue::{DoorbellSettings, EventsSettings, UsageEvents};
+use queue::{BatchEvents, DoorbellSettings, EventsSettings, SubmissionsSettings, UsageEvents};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use store::{Blobs, DataSettings};
@@ -18,6 +18,7 @@ struct Settings {
     admin: AdminSettings,
     data: DataSettings,
     doorbell: DoorbellSettings,
+    submissions: SubmissionsSettings,
     orchestrator: OrchestratorSettings,
     models: ModelsSettings,
     worker: WorkerSettings,
@@ -32,6 +33,7 @@ impl Default for Settings {
             admin: AdminSettings::at_port(9092),
             data: DataSettings::default(),
             doorbell: DoorbellSettings::default(),
+            submissions: SubmissionsSettings::default(),
             orchestrator: OrchestratorSettings::default(),
             models: ModelsSettings::default(),
             worker: WorkerSettings::default(),
@@ -51,12 +53,17 @@ async fn main() -> anyhow::Result<()> {
     let settings: Settings = chassis::settings::load(file.as_deref(), std::env::vars())?;
     let mut process = Process::start(&settings.telemetry, &settings.admin, &settings.drain).await?;
     let store = settings.data.open_shared().await?.publishing_usage(settings.events.publish_usage());
+    let store = store.publishing_events(settings.events.publish_batches());
+    let told = BatchEvents::new(&settings.events, &settings.doorbell, store.clone())?;
     let events = UsageEvents::new(settings.events, store.clone());
     let blobs = Blobs::open(&settings.data.blobs())?;
     let doorbell = queue::open(&settings.doorbell, &store)?;
     let backend = orchestrator::open(&settings.orchestrator, &settings.models, &mut process)?;
-    let worker = Worker::new(store, blobs, doorbell, backend, settings.worker);
+    let submissions = settings.submissions.open(&settings.doorbell)?;
+    let worker =
+        Worker::new(store, blobs, doorbell, backend, settings.worker).taking_in(submissions, settings.submissions);
     process.support(|drain| events.run(drain.token()));
+    process.support(|drain| told.run(drain.token()));
     process.part(|drain| worker.run(drain));
     Ok(process.run().await?)
 }

@@ -5,11 +5,13 @@ use opentelemetry::{
     metrics::{Counter, Gauge},
 };
 
-/// The two sides of a doorbell; with a broker each has a connection of its own.
+/// What a process has a connection to its broker for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Ring,
     Listen,
+    Submissions,
+    Events,
 }
 
 impl Side {
@@ -17,6 +19,17 @@ impl Side {
         match self {
             Self::Ring => "ring",
             Self::Listen => "listen",
+            Self::Submissions => "submissions",
+            Self::Events => "events",
+        }
+    }
+
+    /// What it means that there is none.
+    pub(crate) fn without(self) -> &'static str {
+        match self {
+            Self::Ring | Self::Listen => "workers poll until it is back",
+            Self::Submissions => "jobs wait in their queue until it is back",
+            Self::Events => "events wait in the outbox until it is back",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The doorbell: tells workers that a row in the database is worth a look. It carries pointers and never truth, so a
 //! pointer may be lost, doubled or reordered; the database decides. Nothing of it may know what a pointer leads to.
-//! And the way out for usage events, since brokers are known here and nowhere else.
+//! And what else goes by brokers, since they are known here and nowhere else: jobs in, events out.
 
+mod batch_events;
 pub mod chaos;
 pub mod conformance;
 mod delivery;
@@ -12,12 +13,16 @@ mod message;
 mod open;
 mod outage;
 mod rabbitmq;
+mod relay;
+mod submissions;
 mod usage_events;
 
+pub use batch_events::BatchEvents;
 pub use delivery::{Delivery, Verdict};
 pub use embedded::Embedded;
 pub use open::{DoorbellKind, DoorbellSettings, open};
 pub use rabbitmq::{RabbitMq, RabbitMqSettings};
+pub use submissions::{Submissions, SubmissionsKind, SubmissionsSettings, Submitted};
 pub use usage_events::{EventsSettings, Topic, UsageEvents};
 
 use async_trait::async_trait;

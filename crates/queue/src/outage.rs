@@ -38,7 +38,7 @@ impl Outage {
         self.instruments.connected(self.side, false);
         if !self.is_lost.swap(true, Ordering::Relaxed) {
             let (doorbell, side) = (self.instruments.kind(), self.side.as_str());
-            warn!(doorbell, side, error = why, "the doorbell lost its broker; workers poll until it is back");
+            warn!(doorbell, side, error = why, "the broker is lost; {}", self.side.without());
         }
     }
 
@@ -46,7 +46,7 @@ impl Outage {
     pub(crate) fn ended(&self) {
         self.instruments.connected(self.side, true);
         if self.is_lost.swap(false, Ordering::Relaxed) {
-            info!(doorbell = self.instruments.kind(), side = self.side.as_str(), "the doorbell has its broker again");
+            info!(doorbell = self.instruments.kind(), side = self.side.as_str(), "the broker is back");
         }
     }
 

@@ -2,13 +2,18 @@
 //! watch: the client's own recovery gives up after a while and does not see channels that the broker closes (ADR 0017).
 
 mod cord;
+mod events;
 mod hosts;
 mod listener;
+mod publisher;
 mod queues;
 mod ringer;
 mod settings;
+mod submissions;
 
+pub(crate) use events::RabbitMqEvents;
 pub use settings::RabbitMqSettings;
+pub(crate) use submissions::RabbitMqSubmissions;
 
 use crate::{
     Delivery, Doorbell,
@@ -18,12 +23,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use domain::{Error, Pointer, Result};
-use futures::{StreamExt, stream::BoxStream};
+use futures::{FutureExt, StreamExt, stream::BoxStream};
 use hosts::Hosts;
-use listener::Listener;
+use listener::{Heard, Listener};
 use queues::Queues;
 use ringer::Ringer;
 use std::sync::Arc;
+use tracing::warn;
 
 /// A doorbell over a queue of RabbitMQ.
 pub struct RabbitMq {
@@ -43,9 +49,9 @@ impl RabbitMq {
     }
 
     pub(crate) fn measured(settings: &RabbitMqSettings, instruments: Instruments) -> Result<Self> {
-        let (hosts, queues) = (Hosts::read(settings)?, Queues::named(&settings.queue)?);
+        let (hosts, queues) = (Hosts::read(settings)?, Queues::named("doorbell.rabbitmq.queue", &settings.queue)?);
         let outage = Outage::new(Side::Ring, instruments.clone());
-        let ringer = Arc::new(Ringer::new(hosts.clone(), queues.clone(), settings.publish_timeout(), outage));
+        let ringer = Arc::new(ringer::open(&hosts, &queues, "tandem: rings", settings, outage));
         Ok(Self { hosts, queues, instruments, ringer })
     }
 }
@@ -54,7 +60,7 @@ impl RabbitMq {
 impl Doorbell for RabbitMq {
     async fn ring(&self, pointers: &[Pointer]) -> Result<()> {
         let messages = pointers.iter().map(message::write).collect::<Result<Vec<_>>>()?;
-        self.ringer.ring(&messages).await
+        self.ringer.ring(messages).await
     }
 
     async fn listen(&self, slots: usize) -> Result<BoxStream<'static, Delivery>> {
@@ -62,10 +68,14 @@ impl Doorbell for RabbitMq {
             hosts: self.hosts.clone(),
             queues: self.queues.clone(),
             outage: Outage::new(Side::Listen, self.instruments.clone()),
-            instruments: self.instruments.clone(),
-            ringer: Arc::clone(&self.ringer),
+            purpose: "tandem: listens",
         };
-        Ok(listener.hear(slots).boxed())
+        let (ringer, instruments) = (Arc::clone(&self.ringer), self.instruments.clone());
+        let read = move |heard| {
+            let (ringer, instruments) = (Arc::clone(&ringer), instruments.clone());
+            async move { read(heard, &ringer, &instruments).await }
+        };
+        Ok(listener.hear(slots).filter_map(read).boxed())
     }
 
     async fn depth(&self) -> Result<Option<u64>> {
@@ -75,6 +85,20 @@ impl Doorbell for RabbitMq {
     async fn health(&self) -> Result<()> {
         self.ringer.depth().await.map(drop)
     }
+}
+
+/// The pointer in a message.
+async fn read(heard: Heard, ringer: &Ringer, instruments: &Instruments) -> Option<Delivery> {
+    let reason = match message::read(&heard.message) {
+        Ok(pointer) => return Some(Delivery::new(pointer, move |verdict| heard.settle(verdict).boxed())),
+        Err(reason) => reason,
+    };
+    instruments.unreadable();
+    warn!(reason, "a message is no pointer; it goes to the dead-letter queue");
+    if let Err(error) = heard.bury(ringer, &reason).await {
+        warn!(error = %error.chain(), "a message that is no pointer will come again");
+    }
+    None
 }
 
 /// Does what follows on a connection in the time that the connection itself may take.

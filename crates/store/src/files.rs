@@ -2,12 +2,12 @@
 //! running batch reads it any more.
 
 use crate::{
-    Store,
+    FileIndex, Store,
     paging::page,
     row::{Columns, db},
     store::Sql,
 };
-use domain::{FileId, Result, TenantId};
+use domain::{Error, FileId, Result, TenantId};
 use sqlx::any::AnyRow;
 
 /// A file to be recorded; its blob exists already.
@@ -31,6 +31,23 @@ pub struct NewFile {
     pub index: Option<String>,
     /// Milliseconds; `None` keeps it for ever.
     pub expires_at_ms: Option<i64>,
+}
+
+impl NewFile {
+    /// A batch input of which `index` is known; kept for ever.
+    pub fn of_lines(id: FileId, tenant: TenantId, filename: String, blob: String, index: &FileIndex) -> Result<Self> {
+        Ok(Self {
+            id,
+            tenant,
+            purpose: "batch".to_owned(),
+            filename,
+            bytes: i64::try_from(index.bytes).map_err(Error::internal)?,
+            blob,
+            crc32c: Some(index.crc32c),
+            index: Some(serde_json::to_string(index).map_err(Error::internal)?),
+            expires_at_ms: None,
+        })
+    }
 }
 
 /// A recorded file.

@@ -222,17 +222,10 @@ fn with_newline(line: &[u8]) -> Bytes {
 
 async fn insert(gateway: &Gateway, blob: &str, index: &FileIndex, child: NewBatch) -> Result<BatchRow> {
     let now_ms = gateway.store.now_ms().await?;
-    let file = NewFile {
-        id: child.input_file_id.clone(),
-        tenant: child.tenant.clone(),
-        purpose: "batch".to_owned(),
-        filename: format!("{}_input.jsonl", child.id),
-        bytes: i64::try_from(index.bytes).map_err(Error::internal)?,
-        blob: blob.to_owned(),
-        crc32c: Some(index.crc32c),
-        index: Some(serde_json::to_string(index).map_err(Error::internal)?),
-        expires_at_ms: Some(now_ms + gateway.settings.batch_file_ttl_secs * 1_000),
-    };
+    let filename = format!("{}_input.jsonl", child.id);
+    let (id, tenant) = (child.input_file_id.clone(), child.tenant.clone());
+    let file = NewFile::of_lines(id, tenant, filename, blob.to_owned(), index)?;
+    let file = NewFile { expires_at_ms: Some(now_ms + gateway.settings.batch_file_ttl_secs * 1_000), ..file };
     gateway.store.insert_file(&file).await?;
     let (tenant, id) = (child.tenant.clone(), child.input_file_id.clone());
     let made = gateway.store.insert_batch(NewBatch { tokens: index.tokens_by_model(), ..child }).await;

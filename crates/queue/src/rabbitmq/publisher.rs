@@ -1,8 +1,9 @@
-//! The side that rings. A task keeps one connection; whoever rings uses the channel that it has, and fails at once while it has none.
+//! The side that publishes. A task keeps one connection; whoever publishes uses the channel that it has, and fails at once while it
+//! has none.
 
 use super::{
     hosts::{Broker, Hosts},
-    queues::Queues,
+    queues::Topology,
 };
 use crate::outage::Outage;
 use domain::{Error, Result};
@@ -10,7 +11,7 @@ use futures::{StreamExt, future::try_join_all};
 use lapin::{
     BasicProperties, Channel, Confirmation, Event,
     options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
-    types::{AMQPValue, FieldTable, ShortString},
+    types::{FieldTable, ShortString},
 };
 use rand::RngExt;
 use std::time::Duration;
@@ -21,14 +22,31 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 const SETTLE_MS: std::ops::Range<u64> = 50..250;
 
 /// Publishes, and waits for the broker's word.
-pub(super) struct Ringer {
+pub(super) struct Publisher {
     state: watch::Receiver<State>,
     deadline: Duration,
-    queues: Queues,
     _keeper: AbortOnDropHandle<()>,
 }
 
-/// What rings can count on.
+/// A message and where it goes.
+pub(super) struct Letter {
+    /// None = straight to the queue that `key` names.
+    pub(super) exchange: ShortString,
+    pub(super) key: ShortString,
+    pub(super) message: Vec<u8>,
+    pub(super) properties: BasicProperties,
+    /// Whether it is an error when no queue gets it.
+    pub(super) must_arrive: bool,
+}
+
+impl Letter {
+    /// For a queue that has to be there.
+    pub(super) fn to_queue(queue: &ShortString, message: Vec<u8>, properties: BasicProperties) -> Self {
+        Self { exchange: "".into(), key: queue.clone(), message, properties, must_arrive: true }
+    }
+}
+
+/// What those who publish can count on.
 #[derive(Clone)]
 enum State {
     /// A try is under way that may well succeed: worth a wait.
@@ -52,43 +70,29 @@ impl State {
     }
 }
 
-impl Ringer {
-    /// Begins to connect. Needs a runtime.
-    pub(super) fn new(hosts: Hosts, queues: Queues, deadline: Duration, outage: Outage) -> Self {
+impl Publisher {
+    /// Begins to connect; `topology` is declared on each connection, and `purpose` is how the broker names it. Needs a runtime.
+    pub(super) fn new(
+        hosts: Hosts,
+        topology: Topology,
+        purpose: &'static str,
+        deadline: Duration,
+        outage: Outage,
+    ) -> Self {
         let (sender, state) = watch::channel(State::Connecting);
-        let keeper = Keeper { hosts, queues: queues.clone(), outage, state: sender };
+        let keeper = Keeper { hosts, topology, purpose, outage, state: sender };
         let _keeper = AbortOnDropHandle::new(tokio::spawn(keeper.run()));
-        Self { state, deadline, queues, _keeper }
+        Self { state, deadline, _keeper }
     }
 
-    /// Publishes pointers. Returns once the broker has confirmed all of them.
-    pub(super) async fn ring(&self, messages: &[Vec<u8>]) -> Result<()> {
-        self.publish(&self.queues.pointers, messages, properties()).await
-    }
-
-    /// Publishes what is no pointer to the dead-letter queue, with the reason.
-    pub(super) async fn bury(&self, message: Vec<u8>, reason: &str) -> Result<()> {
-        let mut headers = FieldTable::default();
-        headers.insert("x-reason".into(), AMQPValue::LongString(reason.into()));
-        self.publish(&self.queues.dead, &[message], properties().with_headers(headers)).await
-    }
-
-    /// How many pointers nobody has fetched.
-    pub(super) async fn depth(&self) -> Result<u64> {
-        let passive = QueueDeclareOptions::durable().passive();
-        let asked = self.within_deadline(async move |channel: Channel| {
-            let queue = channel.queue_declare(self.queues.pointers.clone(), passive, FieldTable::default()).await;
-            queue.map(|queue| u64::from(queue.message_count())).map_err(|error| Failure::of(&error))
-        });
-        asked.await
-    }
-
-    async fn publish(&self, queue: &ShortString, messages: &[Vec<u8>], properties: BasicProperties) -> Result<()> {
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    /// Publishes. Returns once the broker has confirmed all of them.
+    pub(super) async fn publish(&self, letters: &[Letter]) -> Result<()> {
         let published = self.within_deadline(async move |channel: Channel| {
-            let sending = messages
-                .iter()
-                .map(|message| channel.basic_publish("".into(), queue.clone(), options, message, properties.clone()));
+            let sending = letters.iter().map(|letter| {
+                let options = BasicPublishOptions { mandatory: letter.must_arrive, ..BasicPublishOptions::default() };
+                let (exchange, key) = (letter.exchange.clone(), letter.key.clone());
+                channel.basic_publish(exchange, key, options, &letter.message, letter.properties.clone())
+            });
             // All of them are under way before the first confirmation is awaited.
             let sent = try_join_all(sending).await.map_err(|error| Failure::of(&error))?;
             for confirmation in try_join_all(sent).await.map_err(|error| Failure::of(&error))? {
@@ -97,6 +101,16 @@ impl Ringer {
             Ok(())
         });
         published.await
+    }
+
+    /// How many messages of a queue nobody has fetched.
+    pub(super) async fn depth(&self, queue: &ShortString) -> Result<u64> {
+        let passive = QueueDeclareOptions::durable().passive();
+        let asked = self.within_deadline(async move |channel: Channel| {
+            let queue = channel.queue_declare(queue.clone(), passive, FieldTable::default()).await;
+            queue.map(|queue| u64::from(queue.message_count())).map_err(|error| Failure::of(&error))
+        });
+        asked.await
     }
 
     /// Does `work` with a channel, or says why not in time. A channel that failed is not used again.
@@ -177,7 +191,8 @@ fn judge(confirmation: &Confirmation) -> Result<(), Failure> {
     }
 }
 
-fn properties() -> BasicProperties {
+/// Of a message in JSON that outlives a restart of the broker.
+pub(super) fn properties() -> BasicProperties {
     const PERSISTENT: u8 = 2;
     BasicProperties::default().with_content_type("application/json".into()).with_delivery_mode(PERSISTENT)
 }
@@ -185,7 +200,8 @@ fn properties() -> BasicProperties {
 /// Keeps a connection.
 struct Keeper {
     hosts: Hosts,
-    queues: Queues,
+    topology: Topology,
+    purpose: &'static str,
     outage: Outage,
     state: watch::Sender<State>,
 }
@@ -207,9 +223,9 @@ impl Keeper {
     }
 
     async fn open(&self) -> Result<(Broker, Channel)> {
-        let broker = self.hosts.connect("tandem: rings").await?;
+        let broker = self.hosts.connect(self.purpose).await?;
         let opened = async {
-            self.queues.declare(broker.connection()).await?;
+            self.topology.declare(broker.connection()).await?;
             let channel = broker.connection().create_channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             lapin::Result::Ok(channel)
@@ -218,7 +234,7 @@ impl Keeper {
         Ok((broker, channel))
     }
 
-    /// Tells those who ring how the connection is, until it has to be replaced; says why.
+    /// Tells those who publish how the connection is, until it has to be replaced; says why.
     async fn attend(&self, broker: &Broker, channel: Channel) -> String {
         let mut events = broker.connection().events_listener();
         let replace = CancellationToken::new();
@@ -226,7 +242,7 @@ impl Keeper {
         self.state.send_replace(up.clone());
         loop {
             tokio::select! {
-                () = replace.cancelled() => return "a ring failed".to_owned(),
+                () = replace.cancelled() => return "something was not published".to_owned(),
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(why)) => {
                         self.outage.began(&why);

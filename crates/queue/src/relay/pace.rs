@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Records of one round. Messages of one request to Pub/Sub: at most 1,000 and 10 MB, and an event is far below 8 kB.
-pub(super) const MOST: i64 = 1_000;
+pub(crate) const MOST: i64 = 1_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 

@@ -1,14 +1,17 @@
-//! Where usage events go.
+//! Where events go.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
-/// The `[events]` section, the same in every process that writes the ledger.
+/// The `[events]` section, the same in every process that writes the ledger or changes batches.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventsSettings {
     /// The Pub/Sub topic of usage events, `projects/P/topics/T`. None = nothing is published, and nothing collected for it.
     pub usage_topic: Option<Topic>,
+    /// The exchange of RabbitMQ that batch events go to, on the broker of `[doorbell.rabbitmq]`. None = nothing is published, and
+    /// nothing collected for it.
+    pub batch_exchange: Option<String>,
     /// The pause between two looks at an empty outbox, in milliseconds; at least 10.
     pub poll_ms: u64,
     /// How long a process has records to itself, in milliseconds; after a crash others publish them so much later. A round of
@@ -18,17 +21,23 @@ pub struct EventsSettings {
 
 impl Default for EventsSettings {
     fn default() -> Self {
-        Self { usage_topic: None, poll_ms: 1_000, hold_ms: 60_000 }
+        Self { usage_topic: None, batch_exchange: None, poll_ms: 1_000, hold_ms: 60_000 }
     }
 }
 
 impl EventsSettings {
-    pub(super) fn poll(&self) -> Duration {
+    pub(crate) fn poll(&self) -> Duration {
         Duration::from_millis(self.poll_ms.max(10))
     }
 
-    pub(super) fn hold(&self) -> Duration {
+    pub(crate) fn hold(&self) -> Duration {
         Duration::from_millis(self.hold_ms.max(1_000))
+    }
+
+    /// Whether batch events are published at all.
+    #[must_use]
+    pub fn publish_batches(&self) -> bool {
+        self.batch_exchange.is_some()
     }
 
     /// Whether usage is published at all.
