@@ -5,7 +5,7 @@ use crate::{
     usage::{Column, NameMap, Tolerance},
 };
 use chrono::NaiveDate;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::{judge_name, judge_note};
 use serde_json::Value;
 use std::{path::PathBuf, time::Duration};
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Keys(KeysArgs),
     /// Batches, over the HTTP API.
     Batch(BatchArgs),
+    /// Messages that could not be used, at the broker.
+    Dlq(DlqArgs),
     /// What was used and what it cost, over the HTTP API.
     Usage(UsageArgs),
     /// Measure what the gateway adds: the same load through it and directly to the model server.
@@ -62,6 +64,51 @@ pub(crate) enum MigrateAction {
     Status,
     /// Apply what is missing; safe to run from many places at once.
     Up,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DlqArgs {
+    /// Whose dead letters.
+    #[arg(long, value_enum, default_value_t = DlqQueue::Submissions, global = true)]
+    pub(crate) queue: DlqQueue,
+    /// How many to look at, the oldest first.
+    #[arg(long, default_value_t = 1_000, value_name = "COUNT", global = true)]
+    pub(crate) most: usize,
+    #[command(subcommand)]
+    pub(crate) action: DlqAction,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DlqQueue {
+    /// Messages that were no jobs.
+    Submissions,
+    /// Messages that were no pointers.
+    Doorbell,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DlqAction {
+    /// A line each: id, length, reason.
+    List,
+    /// One message as it came, and on standard error the reason.
+    Show {
+        /// As `list` shows it.
+        id: String,
+    },
+    /// Back to the queue, to be tried again.
+    Redrive(DlqChoice),
+    /// Throw them away.
+    Drop(DlqChoice),
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct DlqChoice {
+    /// As `list` shows them.
+    pub(crate) ids: Vec<String>,
+    /// All of them.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ mod api;
 mod batch;
 mod bench;
 mod cli;
+mod dlq;
 mod doctor;
 mod keys;
 mod migrate;
@@ -41,6 +42,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => up::run(load()?, args).await?,
         Command::Migrate(args) => migrate::run(&load()?, args).await?,
         Command::Keys(args) => keys::run(&load()?, args).await?,
+        Command::Dlq(args) => dlq::run(&load()?, args).await?,
         Command::Batch(args) => return batch::run(args).await,
         Command::Usage(args) => return usage::run(args, &load).await,
         Command::Bench(args) => bench::run(args).await?,

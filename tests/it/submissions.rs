@@ -1,5 +1,6 @@
 //! Jobs that are put straight into the queue, and what is told of them.
 
+use domain::LimitKind;
 use e2e::{Database, Process, Site, eventually};
 use futures::FutureExt;
 use lapin::{
@@ -217,6 +218,45 @@ async fn what_is_no_job_goes_to_the_dead_letters_with_the_reason() {
             assert_eq!(letter.data, message, "as it came");
         }
         assert!(batches(&site, &gateway).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_mends_the_cause_and_sends_a_dead_letter_again() {
+    Post::during(async |post| {
+        let (site, gateway, _worker) = post.serve().await;
+        let url = server();
+        let dlq = |args: &[&str]| {
+            let mut settings = vec![("TANDEM__DOORBELL__RABBITMQ__URLS", url.as_str())];
+            settings.extend(post.submissions());
+            let done = site.command_with(&[&["dlq"], args].concat(), &settings);
+            (done.status.success(), String::from_utf8(done.stdout).unwrap())
+        };
+        let full = site.limit(LimitKind::EnqueuedTokens, 1).await;
+        post.send(job(&site, "too much", &lines(3)).to_string().as_bytes()).await;
+        post.send(b"no job").await;
+        let mut listed = String::new();
+        assert!(
+            eventually(LIMIT, async || {
+                listed = dlq(&["list"]).1;
+                listed.lines().count() == 2
+            })
+            .await,
+            "{listed}"
+        );
+        let line = listed.lines().find(|line| line.contains("token_limit_exceeded")).expect(&listed);
+        let id = line.split_whitespace().next().unwrap();
+        assert!(dlq(&["show", id]).1.contains("too much"));
+        assert!(!dlq(&["drop", "0123456789ab"]).0, "there is none of that id");
+
+        site.store.delete_limit(&store::Author::cli(), &full).await.unwrap();
+        assert_eq!(dlq(&["redrive", id]), (true, "1 sent again.\n".to_owned()));
+
+        post.told(&post.events).await;
+        assert_eq!(batches(&site, &gateway).await.len(), 1);
+        assert_eq!(dlq(&["drop", "--all"]), (true, "1 dropped.\n".to_owned()));
+        assert_eq!(dlq(&["list"]), (true, String::new()));
     })
     .await;
 }

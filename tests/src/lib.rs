@@ -302,6 +302,14 @@ impl Site {
         command.output().expect("it runs; `cargo build --bins` makes it")
     }
 
+    /// Runs a command of `tandem` that needs no API, with these settings in its environment.
+    #[must_use]
+    pub fn command_with(&self, args: &[&str], settings: &[(&str, &str)]) -> std::process::Output {
+        let mut command = Command::new(beside_the_tests("tandem"));
+        command.args(args).current_dir(self.folder.path()).envs(settings.iter().copied());
+        command.output().expect("it runs; `cargo build --bins` makes it")
+    }
+
     /// Where the processes run.
     #[must_use]
     pub fn folder(&self) -> &std::path::Path {

@@ -5,6 +5,7 @@
 mod batch_events;
 pub mod chaos;
 pub mod conformance;
+mod dead_letters;
 mod delivery;
 mod embedded;
 mod instruments;
@@ -18,6 +19,7 @@ mod submissions;
 mod usage_events;
 
 pub use batch_events::BatchEvents;
+pub use dead_letters::{DeadLetter, DeadLetters, DeadLettersOf, Judge, Sentence};
 pub use delivery::{Delivery, Verdict};
 pub use embedded::Embedded;
 pub use open::{DoorbellKind, DoorbellSettings, open};

@@ -2,6 +2,7 @@
 //! watch: the client's own recovery gives up after a while and does not see channels that the broker closes (ADR 0017).
 
 mod cord;
+mod dead_letters;
 mod events;
 mod hosts;
 mod listener;
@@ -11,6 +12,7 @@ mod ringer;
 mod settings;
 mod submissions;
 
+pub(crate) use dead_letters::RabbitMqDeadLetters;
 pub(crate) use events::RabbitMqEvents;
 pub use settings::RabbitMqSettings;
 pub(crate) use submissions::RabbitMqSubmissions;

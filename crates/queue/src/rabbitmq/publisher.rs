@@ -159,7 +159,7 @@ impl Publisher {
 }
 
 /// Why nothing came of it.
-enum Failure {
+pub(super) enum Failure {
     /// The broker, or our way to it; another connection may help.
     Connection(String),
     /// The broker would say the same on any connection.
@@ -179,7 +179,7 @@ impl From<Failure> for Error {
 }
 
 /// Whether the broker has the message. An acknowledgement can carry the message back, when no queue got it.
-fn judge(confirmation: &Confirmation) -> Result<(), Failure> {
+pub(super) fn judge(confirmation: &Confirmation) -> Result<(), Failure> {
     match confirmation {
         Confirmation::Ack(None) => Ok(()),
         // A new connection declares the queue again.
