@@ -73,6 +73,9 @@ impl DeadLettersOf {
                 DoorbellKind::RabbitMq => {
                     Ok(Box::new(RabbitMqDeadLetters::new(&doorbell.rabbitmq, &doorbell.rabbitmq.queue)?))
                 }
+                DoorbellKind::PubSub => Err(Error::invalid(
+                    "doorbell.kind is pubsub: its dead letters are in a subscription of doorbell.pubsub.dead_letter_topic",
+                )),
                 DoorbellKind::Embedded => {
                     Err(Error::invalid("doorbell.kind is embedded: a doorbell in the database has no dead letters"))
                 }
