@@ -2,6 +2,7 @@
 //! that answers a thousand lines a second, beside the same calls without a queue.
 #![expect(clippy::print_stdout, reason = "a report for a person")]
 
+use domain::BatchId;
 use e2e::{Database, Process, Site, chat_lines};
 use futures::{StreamExt, stream};
 use serde_json::json;
@@ -20,10 +21,15 @@ const PACED_TOKENS: u32 = 16;
 const PACED_LINES: usize = 20_000;
 const IN_FLIGHT: usize = 256;
 
+/// Shards that a worker has at once; each waits for its own claims and checkpoints only.
+const SLOTS: f64 = 4.0;
+
 /// What one batch took.
 struct Leg {
     lines: usize,
     seconds: f64,
+    /// Milliseconds until it was judged, from there until its last line had its record, and from there until its files were there.
+    phases: [i64; 3],
     /// Per step: how often, and how many seconds together.
     steps: Vec<(&'static str, f64, f64)>,
 }
@@ -54,6 +60,8 @@ fn report(title: &str, leg: &Leg) {
         leg.seconds,
         leg.lines as f64 / leg.seconds
     );
+    let [judged, ran, ended] = leg.phases;
+    println!("  judged in {judged} ms, ran for {ran} ms, files made in {ended} ms");
     for (step, count, seconds) in &leg.steps {
         let mean = if *count > 0.0 { seconds / count * 1e3 } else { 0.0 };
         println!(
@@ -62,7 +70,8 @@ fn report(title: &str, leg: &Leg) {
         );
     }
     let queue: f64 = leg.steps.iter().filter(|step| QUEUE.contains(&step.0)).map(|step| step.2).sum();
-    println!("  the queue  {:.2} % of the time", queue / leg.seconds * 100.0);
+    let share = queue / leg.seconds * 100.0;
+    println!("  the queue  {share:.2} % of the time, {:.2} % of that of its {SLOTS} slots", share / SLOTS);
 }
 
 /// One batch on a fresh platform: a gateway, a worker and PostgreSQL, with the settings of production.
@@ -88,7 +97,11 @@ async fn leg(simulator: SimulatorSettings, doorbell: &str, lines: usize, tokens:
     let seconds = begun.elapsed().as_secs_f64();
     let page = site.metrics(&worker).await;
     let steps = STEPS.map(|step| (step, sample(&page, "count", step), sample(&page, "sum", step))).to_vec();
-    Leg { lines, seconds, steps }
+    let row = site.store.batch_by_id(&BatchId::from_string(&batch)).await.expect("an answer").expect("the batch");
+    let begun = row.in_progress_at_ms.expect("it ran");
+    let last = row.finalizing_at_ms.expect("its lines ended");
+    let phases = [begun - row.created_at_ms, last - begun, row.completed_at_ms.expect("it ended") - last];
+    Leg { lines, seconds, phases, steps }
 }
 
 async fn completed(site: &Site, gateway: &Process, batch: &str, lines: usize) {
