@@ -2,9 +2,12 @@
 
 use crate::{Core, in_time::InTime, settings::jittered};
 use domain::{Error, Result};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use store::{DeadBlob, FileIndex, Leftovers};
 use tracing::warn;
+
+/// Nothing takes this long to be written.
+const UNFINISHED: Duration = Duration::from_secs(86_400);
 
 /// At most this many files, and as many batches, at a time.
 const AT_ONCE: usize = 100;
@@ -14,6 +17,7 @@ pub(crate) async fn run(core: Arc<Core>) {
     loop {
         tokio::time::sleep(jittered(core.settings.purge_ms)).await;
         // What fails does not count, so this ends.
+        core.blobs.clear_scratch(UNFINISHED).await.unwrap_or_else(|error| _ = report(error));
         while look(&core).await.unwrap_or_else(report) >= AT_ONCE {}
     }
 }

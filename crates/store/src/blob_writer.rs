@@ -233,7 +233,7 @@ impl BlobWriter {
     }
 
     /// What of the scratch folder is left. A blob does not need its sources; the sweep finds what stays.
-    async fn tidy(&self) {
+    async fn tidy(&mut self) {
         if let Assembler::Composed { has_scratch: true, .. } = &self.assembler
             && let Err(error) = self.blobs.clear(&self.scratch, Vec::new()).await
         {

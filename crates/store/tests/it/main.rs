@@ -13,6 +13,7 @@ mod database;
 mod dispatch;
 mod idempotency;
 mod ingest;
+mod join;
 mod leases;
 mod ledger;
 mod limits;
