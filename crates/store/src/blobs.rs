@@ -24,6 +24,8 @@ pub struct Blobs {
     store: Arc<dyn ObjectStore>,
     /// Where the store is a bucket: what it can do besides.
     bucket: Option<Arc<Bucket>>,
+    /// Where Google's is, if elsewhere.
+    endpoint: Option<Arc<str>>,
 }
 
 impl Blobs {
@@ -42,12 +44,13 @@ impl Blobs {
     /// When the URL or the endpoint is of another form, or the folder can't be made.
     pub fn open_at(url: &str, endpoint: Option<&str>) -> Result<Self> {
         let parsed = Url::parse(url).map_err(|error| bad_url(url).with_source(error))?;
+        let address = endpoint.map(Arc::from);
         match parsed.scheme() {
-            "file" => Ok(Self { store: Arc::new(open_folder(url, &parsed)?), bucket: None }),
+            "file" => Ok(Self { store: Arc::new(open_folder(url, &parsed)?), bucket: None, endpoint: address }),
             "gs" => {
                 let (bucket, objects) = Bucket::open(url, endpoint)?;
                 let store = Arc::new(PrefixStore::new(objects, bucket.prefix().clone()));
-                Ok(Self { store, bucket: Some(Arc::new(bucket)) })
+                Ok(Self { store, bucket: Some(Arc::new(bucket)), endpoint: address })
             }
             _ => Err(bad_url(url)),
         }
@@ -56,7 +59,7 @@ impl Blobs {
     /// Blobs that end with the process, for tests.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { store: Arc::new(InMemory::new()), bucket: None }
+        Self { store: Arc::new(InMemory::new()), bucket: None, endpoint: None }
     }
 
     /// Whether blobs are put together where they are, without moving their bytes.
@@ -67,6 +70,10 @@ impl Blobs {
 
     pub(crate) fn bucket(&self) -> Option<&Arc<Bucket>> {
         self.bucket.as_ref()
+    }
+
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
     }
 
     pub(crate) fn objects(&self) -> &dyn ObjectStore {
