@@ -170,7 +170,9 @@ impl Store {
     /// Keeps the right for another `lease_ms`. `false`: it is lost.
     pub async fn renew_completion(&self, completion: &Completion, lease_ms: i64) -> Result<bool> {
         let statement = self
-            .sql("UPDATE uploads SET lease_until_ms = now_ms() + $3 WHERE id = $1 AND owner = $2 AND status = 'pending'")
+            .sql(
+                "UPDATE uploads SET lease_until_ms = now_ms() + $3 WHERE id = $1 AND owner = $2 AND status = 'pending'",
+            )
             .bind(completion.upload.as_str().to_owned())
             .bind(completion.owner.clone())
             .bind(lease_ms);
