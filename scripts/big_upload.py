@@ -69,12 +69,11 @@ class Services:
             f'[[model]]\nname = "{MODEL}"\n[[model.deployment]]\nname = "simulator"\n'
             f'url = "http://127.0.0.1:{ports["simulator"]}/v1"\nupstream_model = "{MODEL}"\nengine = "vllm"\n'
         )
-        self.environment = os.environ | {
-            "TANDEM__ADMIN__BIND": "127.0.0.1:0",
+        everybody = os.environ | {"TANDEM__ADMIN__BIND": "127.0.0.1:0", "TANDEM__ORCHESTRATOR__SECRET": SECRET}
+        self.environment = everybody | {
             "TANDEM__DATA__DIR": str(folder),
             "TANDEM__DATA__DATABASE_URL": f"{server.rsplit('/', 1)[0]}/{name}",
             "TANDEM__ORCHESTRATOR__URL": f"http://127.0.0.1:{ports['orchestrator']}",
-            "TANDEM__ORCHESTRATOR__SECRET": SECRET,
         }
         made = subprocess.run(
             [self.binary("tandem"), "keys", "create", "big", "--tenant", "big"],
@@ -83,10 +82,11 @@ class Services:
         self.key = re.search(r"tdm_\S+", made.stdout).group()
         fast = ["--prefill-tokens-per-sec", "0", "--decode-tokens-per-sec", "0"]
         large = ["--max-model-len", "1000000", "--kv-tokens", "4000000"]
-        self.start("simulator", *fast, *large, bind=["--bind", f"127.0.0.1:{ports['simulator']}"])
-        self.start("orchestrator", TANDEM__HTTP__BIND=f"127.0.0.1:{ports['orchestrator']}", TANDEM__ORCHESTRATOR__URL="")
-        self.start("gateway", TANDEM__HTTP__BIND=f"127.0.0.1:{ports['gateway']}")
-        self.start("worker")
+        bind = {what: {"TANDEM__HTTP__BIND": f"127.0.0.1:{port}"} for what, port in ports.items()}
+        self.start("simulator", os.environ, "--bind", f"127.0.0.1:{ports['simulator']}", *fast, *large)
+        self.start("orchestrator", everybody | bind["orchestrator"])
+        self.start("gateway", self.environment | bind["gateway"])
+        self.start("worker", self.environment)
         self.api = Api(f"http://127.0.0.1:{ports['gateway']}", self.key)
         self.wait()
 
@@ -96,10 +96,9 @@ class Services:
     def sql(self, text):
         subprocess.run(["psql", self.server, "-qc", text], check=True)
 
-    def start(self, name, *arguments, bind=(), **variables):
+    def start(self, name, environment, *arguments):
         log = open(self.folder / f"{name}.log", "w")
-        command = [self.binary(name), *bind, *arguments]
-        environment = self.environment | variables
+        command = [self.binary(name), *arguments]
         self.processes[name] = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
 
     def wait(self):
@@ -108,7 +107,7 @@ class Services:
                 return self.api.call("/v1/models").read()
             except (urllib.error.URLError, ConnectionError):
                 time.sleep(0.1)
-        sys.exit("nothing serves: " + (self.folder / "gateway.log").read_text())
+        sys.exit("nothing serves: " + "".join((self.folder / f"{name}.log").read_text()[-2_000:] for name in self.processes))
 
     def peaks(self):
         return {name: peak_mib(self.processes[name].pid) for name in ("gateway", "worker")}

@@ -124,7 +124,7 @@ impl BlobWriter {
             return Ok(());
         }
         let mut found = BlobInfo::default();
-        let mut bytes = self.blobs.stream(&source.path, None).await?;
+        let mut bytes = self.blobs.blocks(source);
         while let Some(chunk) = bytes.next().await {
             let chunk = chunk?;
             found.append(&chunk);

@@ -156,6 +156,11 @@ impl Blobs {
         Ok(found.into_stream().map_err(move |error| blob_error(&path, error)).boxed())
     }
 
+    /// All of a blob in blocks of a few megabytes, for whoever takes them as fast as they come.
+    pub fn blocks(&self, source: &Source) -> BoxStream<'static, Result<Bytes>> {
+        ranges::read(Arc::clone(&self.store), Path::from(source.path.as_str()), 0..source.info.bytes, None).boxed()
+    }
+
     /// How long a blob is; `None` when there is none.
     pub async fn size(&self, path: &str) -> Result<Option<u64>> {
         match self.store.head(&Path::from(path)).await {

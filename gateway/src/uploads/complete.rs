@@ -178,7 +178,7 @@ async fn require_md5(blobs: &Blobs, sources: &[Source], wanted: Option<[u8; 16]>
     let Some(wanted) = wanted else { return Ok(()) };
     let mut hasher = Md5::new();
     for source in sources {
-        let mut bytes = blobs.stream(&source.path, None).await?;
+        let mut bytes = blobs.blocks(source);
         while let Some(chunk) = bytes.next().await {
             hasher.update(&chunk?);
         }
