@@ -17,7 +17,7 @@ use chassis::http::ApiError;
 use complete::Wanted;
 use domain::{Error, Kind, RequestContext, Result, TenantId, UploadId};
 use serde::Deserialize;
-use store::{FileRow, NewUpload, UploadRow};
+use store::{FileRow, NewUpload, UploadRow, request};
 use wire::upload::{Upload, UploadPart};
 
 const MIME_TYPE_CHARS: usize = 255;
@@ -154,7 +154,7 @@ fn to_new_upload(gateway: &Gateway, tenant: TenantId, body: CreateUpload) -> Res
 /// How long a file is kept, as the request says or as files of its purpose are.
 pub(crate) fn file_ttl_secs(gateway: &Gateway, asked: Option<&ExpiresAfter>, purpose: &str) -> Result<Option<i64>> {
     match asked {
-        Some(ExpiresAfter { anchor, seconds }) => convert::ttl_secs("expires_after", anchor, *seconds).map(Some),
+        Some(ExpiresAfter { anchor, seconds }) => request::ttl_secs("expires_after", anchor, *seconds).map(Some),
         None => Ok((purpose == "batch").then_some(gateway.settings.batch_file_ttl_secs)),
     }
 }

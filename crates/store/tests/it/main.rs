@@ -21,3 +21,4 @@ mod segments;
 mod submissions;
 mod sweep;
 mod tenancy;
+mod uploads;
