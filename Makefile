@@ -1,6 +1,6 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-sdk check bench bench-gateway bench-proxies bench-mixed bench-queue bench-batch bench-start soak chaos fuzz migrate clean
+.PHONY: help run test test-rust test-sdk check bench bench-gateway bench-proxies bench-mixed bench-queue bench-batch bench-upload bench-start soak chaos fuzz migrate clean
 
 CARGO ?= cargo
 VENV := .venv
@@ -23,7 +23,7 @@ test-rust:
 	$(CARGO) build --workspace --bins --locked
 	scripts/with-postgres.sh scripts/with-rabbitmq.sh $(CARGO) test --workspace --locked --no-fail-fast
 
-test-sdk: $(VENV)/ready tests/oidc/node_modules/ready
+test-sdk: $(VENV)/ready tests/oidc/node_modules/ready tests/node/node_modules/ready
 	$(CARGO) build --bin tandem --bin orchestrator --locked
 	$(VENV)/bin/pytest -q tests/sdk
 
@@ -33,6 +33,10 @@ $(VENV)/ready: tests/sdk/requirements.txt
 
 tests/oidc/node_modules/ready: tests/oidc/package-lock.json
 	scripts/npm.sh tests/oidc
+	touch $@
+
+tests/node/node_modules/ready: tests/node/package-lock.json
+	scripts/npm.sh tests/node
 	touch $@
 
 bench: bench-gateway bench-proxies ## what the gateway adds to a request, against the simulator and beside nginx
@@ -56,6 +60,10 @@ bench-batch: ## one batch of 50,000 lines and 1 GiB: time, peak memory, every li
 	$(CARGO) build --release --locked --bin tandem
 	scripts/big_batch.py $${CARGO_TARGET_DIR:-target}/release/tandem
 
+bench-upload: ## a batch input of 8 GiB and a million lines in parts: time, and peak memory of gateway and worker (SIZE_GB=8 LINES=1000000)
+	$(CARGO) build --release --locked --bin tandem --bin gateway --bin orchestrator --bin worker --bin simulator
+	scripts/with-postgres.sh scripts/big_upload.py $${CARGO_TARGET_DIR:-target}/release $(or $(SIZE_GB),8) $(or $(LINES),1000000)
+
 bench-start: ## time from start to the first answer, and memory when idle
 	$(CARGO) build --release --locked --bin tandem
 	scripts/start_time.py $${CARGO_TARGET_DIR:-target}/release/tandem
@@ -76,4 +84,4 @@ migrate: ## bring the database of tandem.toml to this version
 
 clean: ## remove what was built and the embedded data
 	$(CARGO) clean
-	rm -rf data $(VENV) tests/oidc/node_modules
+	rm -rf data $(VENV) tests/oidc/node_modules tests/node/node_modules

@@ -9,7 +9,7 @@ use crate::{
     models, openapi,
     overload::Overload,
     replay::Replays,
-    usage, words,
+    uploads, usage, words,
 };
 use axum::{
     Router,
@@ -101,7 +101,9 @@ impl Gateway {
         let bounds = Bounds { json_bytes: http.max_body_bytes, request_timeout: http.request_timeout };
         let form_bytes = to_usize(self.largest_file() + FORM_OVERHEAD_BYTES);
         let app = App { gateway: self, bounds };
-        let routes = api(&app, form_bytes).route("/", get(home::page)).merge(openapi::routes()).with_state(app);
+        let part_bytes = to_usize(app.gateway.settings.uploads.max_part_bytes + FORM_OVERHEAD_BYTES);
+        let routes =
+            api(&app, form_bytes, part_bytes).route("/", get(home::page)).merge(openapi::routes()).with_state(app);
         chassis::http::shell(routes, http)
     }
 
@@ -157,7 +159,7 @@ fn to_usize(bytes: u64) -> usize {
 }
 
 /// Every route, behind the scope that it needs.
-fn api(app: &App, form_bytes: usize) -> Router<App> {
+fn api(app: &App, form_bytes: usize, part_bytes: usize) -> Router<App> {
     Router::new()
         .merge(identity::guard(model_routes(), Scope::Inference, app))
         .merge(
@@ -165,6 +167,7 @@ fn api(app: &App, form_bytes: usize) -> Router<App> {
                 .route_layer(middleware::from_fn(words::of_anthropic)),
         )
         .merge(identity::guard(file_routes(form_bytes), Scope::Files, app))
+        .merge(identity::guard(upload_routes(part_bytes), Scope::Files, app))
         .merge(identity::guard(batch_routes(), Scope::Batches, app))
         .merge(identity::guard(Router::new().route("/v1/usage", get(usage::own)), Scope::Usage, app))
         .merge(identity::guard(admin::routes(), Scope::Admin, app))
@@ -194,6 +197,15 @@ fn file_routes(form_bytes: usize) -> Router<App> {
         .route("/v1/files", files)
         .route("/v1/files/{id}", get(files::one).delete(files::delete))
         .route("/v1/files/{id}/content", get(files::content))
+}
+
+fn upload_routes(part_bytes: usize) -> Router<App> {
+    let parts = post(uploads::add_part).layer(DefaultBodyLimit::max(part_bytes));
+    Router::new()
+        .route("/v1/uploads", post(uploads::create))
+        .route("/v1/uploads/{id}/parts", parts)
+        .route("/v1/uploads/{id}/complete", post(uploads::complete))
+        .route("/v1/uploads/{id}/cancel", post(uploads::cancel))
 }
 
 fn batch_routes() -> Router<App> {

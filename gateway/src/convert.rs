@@ -57,7 +57,8 @@ pub(crate) fn batch(row: BatchRow, models: &[ModelUsage]) -> Result<Batch> {
     })
 }
 
-fn secs(ms: i64) -> i64 {
+/// Milliseconds as the API has times.
+pub(crate) fn secs(ms: i64) -> i64 {
     ms.div_euclid(1_000)
 }
 

@@ -91,6 +91,25 @@ impl FromRequest<App> for ApiForm {
     }
 }
 
+/// A multipart form, or JSON in its place.
+pub(crate) enum FormOrJson {
+    Form(Multipart),
+    Json(Bytes),
+}
+
+impl FromRequest<App> for FormOrJson {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        if require_json(request.headers()).is_ok() {
+            let JsonBytes(body) = JsonBytes::from_request(request, app).await?;
+            return Ok(Self::Json(body));
+        }
+        let ApiForm(form) = ApiForm::from_request(request, app).await?;
+        Ok(Self::Form(form))
+    }
+}
+
 fn require_json(headers: &HeaderMap) -> Result<()> {
     let given = content_type(headers);
     let essence = given.split(';').next().unwrap_or_default().trim();
@@ -140,7 +159,8 @@ fn too_large(limit: usize) -> Error {
     Error::new(Kind::TooLarge, format!("The body of the request is larger than the {limit} bytes allowed."))
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+/// JSON of a known shape.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -3,8 +3,8 @@
 use crate::{
     app::App,
     convert, download,
-    extract::{ApiForm, ApiPath, ApiQuery},
-    paging,
+    extract::{self, ApiPath, ApiQuery, FormOrJson},
+    imports, paging,
     replay::Upload,
     upload,
 };
@@ -17,6 +17,7 @@ use chassis::http::ApiError;
 use domain::{Error, FileId, RequestContext, Result};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use store::FileRow;
 use wire::{
     batch::List,
@@ -39,18 +40,31 @@ pub(crate) async fn create(
     State(app): State<App>,
     Extension(context): Extension<RequestContext>,
     upload: Option<Extension<Upload>>,
-    ApiForm(form): ApiForm,
+    body: FormOrJson,
 ) -> Result<Response, ApiError> {
     let (uploaded, is_kept) = upload.map_or((None, true), |Extension(upload)| (Some(upload.uploaded), upload.is_kept));
-    if !is_kept {
-        upload::look_through(&app.gateway, form, uploaded).await?;
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
     let gateway = app.gateway.clone();
-    // A task of its own: it sees the connection end and cleans up, where a dropped handler could not.
-    let upload =
-        app.gateway.uploads.spawn(async move { upload::receive(&gateway, &context.tenant, form, uploaded).await });
-    let row = upload.await.map_err(Error::internal)??;
+    // Tasks of their own: they see the connection end and clean up, where a dropped handler could not.
+    let making = match body {
+        FormOrJson::Form(form) if is_kept => {
+            app.gateway.uploads.spawn(async move { upload::receive(&gateway, &context.tenant, form, uploaded).await })
+        }
+        FormOrJson::Form(form) => {
+            upload::look_through(&gateway, form, uploaded).await?;
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+        FormOrJson::Json(body) => {
+            if let Some(uploaded) = uploaded {
+                uploaded.set(Sha256::new_with_prefix(&body));
+            }
+            if !is_kept {
+                return Ok(StatusCode::NO_CONTENT.into_response());
+            }
+            let wanted = extract::parse(&body)?;
+            app.gateway.uploads.spawn(async move { imports::import(&gateway, &context.tenant, wanted).await })
+        }
+    };
+    let row = making.await.map_err(Error::internal)??;
     Ok(Json(convert::file(row)).into_response())
 }
 

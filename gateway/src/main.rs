@@ -10,7 +10,7 @@ use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
 use queue::{BatchEvents, DoorbellSettings, EventsSettings, UsageEvents};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
-use store::{Blobs, DataSettings};
+use store::DataSettings;
 
 /// Every setting of the `gateway` process, with its default.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ async fn main() -> anyhow::Result<()> {
     let store = store.publishing_events(settings.events.publish_batches());
     let told = BatchEvents::new(&settings.events, &settings.doorbell, store.clone())?;
     let events = UsageEvents::new(settings.events, store.clone());
-    let blobs = Blobs::open(&settings.data.blobs())?;
+    let blobs = settings.data.open_blobs()?;
     let doorbell = queue::open(&settings.doorbell, &store)?;
     let backend = orchestrator::open(&settings.orchestrator, &settings.models, &mut process)?;
     let gateway = Gateway::new(settings.gateway, store, blobs, doorbell, backend, false, process.drain());

@@ -1,8 +1,8 @@
 //! What an operator may tune at the door.
 
 use crate::{
-    identity::IdentitySettings, ledger::LedgerSettings, limits::LimitsSettings, overload::OverloadSettings,
-    replay::ReplaySettings,
+    identity::IdentitySettings, imports::ImportsSettings, ledger::LedgerSettings, limits::LimitsSettings,
+    overload::OverloadSettings, replay::ReplaySettings, uploads::UploadsSettings,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,10 @@ pub struct GatewaySettings {
     pub identity: IdentitySettings,
     /// Requests with an `Idempotency-Key`.
     pub replay: ReplaySettings,
+    /// Files that come in parts.
+    pub uploads: UploadsSettings,
+    /// Files that are fetched from buckets.
+    pub imports: ImportsSettings,
 }
 
 impl Default for GatewaySettings {
@@ -51,6 +55,8 @@ impl Default for GatewaySettings {
             ledger: LedgerSettings::default(),
             identity: IdentitySettings::default(),
             replay: ReplaySettings::default(),
+            uploads: UploadsSettings::default(),
+            imports: ImportsSettings::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Receiving a file: a form read part by part, its file streamed to the blob store in constant memory. Whatever goes
 //! wrong, no blob and no row stay behind.
 
-mod form;
+pub(crate) mod form;
 mod sink;
 
 use crate::{app::Gateway, replay::Uploaded};
@@ -84,7 +84,8 @@ fn ttl_secs(gateway: &Gateway, form: &Form, purpose: &str) -> Result<Option<i64>
     }
 }
 
-fn missing(name: &str) -> Error {
+/// A parameter that is not there.
+pub(crate) fn missing(name: &str) -> Error {
     Error::invalid(format!("Missing required parameter: '{name}'."))
         .with_param(name)
         .with_code("missing_required_parameter")

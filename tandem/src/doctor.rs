@@ -6,7 +6,6 @@ use orchestrator::{
     discover,
 };
 use std::process::ExitCode;
-use store::Blobs;
 
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let checks = [
@@ -39,7 +38,7 @@ async fn database(settings: &Settings) -> anyhow::Result<String> {
 }
 
 async fn blobs(settings: &Settings) -> anyhow::Result<String> {
-    Blobs::open(&settings.data.blobs())?.ping().await?;
+    settings.data.open_blobs()?.ping().await?;
     Ok(format!("{} can be written and read", settings.data.blobs()))
 }
 

@@ -22,7 +22,7 @@ pub(crate) async fn run(settings: Settings, args: UpArgs) -> anyhow::Result<()> 
     let store = settings.data.open().await?.publishing_usage(settings.events.publish_usage());
     let store = store.publishing_events(settings.events.publish_batches());
     store.migrate().await?;
-    let blobs = Blobs::open(&settings.data.blobs())?;
+    let blobs = settings.data.open_blobs()?;
     let api = chassis::http::bind(settings.http.bind).await?;
     let models = models::choose(&settings, &args, &mut process).await?;
     let doorbell = queue::open(&settings.doorbell, &store)?;

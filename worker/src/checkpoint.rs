@@ -3,7 +3,7 @@
 
 use crate::{Core, gate::backoff, in_time::InTime, instruments::Step, record::Record, settings::WorkerSettings};
 use bytes::Bytes;
-use domain::{Bitmap, Kind, LineCounts, Result, Usage, UsageRecord};
+use domain::{Bitmap, LineCounts, Result, Usage, UsageRecord};
 use std::{future::Future, time::Duration};
 use store::{CommitResult, NewSegment, SegmentBlob, ShardLease, Side, append_record};
 use tokio::time::Instant;
@@ -101,7 +101,7 @@ impl Checkpoint {
             if let Some(blob) = blob {
                 let bytes = Bytes::from(std::mem::take(bytes));
                 if persist("segment not written", || {
-                    core.instruments.time(Step::Write, put(core, &blob.path, bytes.clone()))
+                    core.instruments.time(Step::Write, core.blobs.put_once(&blob.path, bytes.clone()))
                 })
                 .await
                 .is_none()
@@ -136,14 +136,6 @@ impl Checkpoint {
             deduplicated: self.deduplicated,
             ledger: self.ledger.clone(),
         }
-    }
-}
-
-/// Writes an object under a name that only this lease uses: if it is there, an earlier try wrote it.
-async fn put(core: &Core, path: &str, bytes: Bytes) -> Result<()> {
-    match core.blobs.put_new(path, bytes).await {
-        Err(error) if error.kind() == Kind::Conflict => Ok(()),
-        other => other,
     }
 }
 

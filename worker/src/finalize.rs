@@ -71,13 +71,17 @@ async fn assemble(core: &Core, lease: &BatchLease, status: BatchStatus, fill: Op
     let input = Input::open(&core.store, batch).await?;
     let shards = core.store.shards(&batch.id).in_time().await?;
     let segments = core.store.segments(&batch.id).in_time().await?;
+    let compactions = core.store.compactions(&batch.id).in_time().await?;
     let path = format!("b/{}/out/{}", batch.id, lease.epoch);
     let mut merge = Merge::new(core, &input, fill, &path);
     let mut rest = segments.as_slice();
     for shard in &shards {
         let (own, others) = split(rest, shard);
         rest = others;
-        merge.append(&part(shard, own)).await?;
+        match compactions.get(&shard.id) {
+            Some(made) => merge.append_compacted(made).await?,
+            None => merge.append(&part(shard, own)).await?,
+        }
     }
     let planned = shards.iter().map(|shard| shard.line_count.unsigned_abs()).sum();
     append_unplanned(core, &input, &mut merge, planned..batch.total_lines.unsigned_abs()).await?;

@@ -3,6 +3,7 @@
 
 mod account;
 mod checkpoint;
+mod compact;
 mod finalize;
 mod gate;
 mod in_time;

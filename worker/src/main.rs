@@ -8,7 +8,7 @@ use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
 use queue::{BatchEvents, DoorbellSettings, EventsSettings, SubmissionsSettings, UsageEvents};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use store::{Blobs, DataSettings};
+use store::DataSettings;
 use worker::{Worker, WorkerSettings};
 
 /// Every setting of the `worker` process, with its default.
@@ -56,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
     let store = store.publishing_events(settings.events.publish_batches());
     let told = BatchEvents::new(&settings.events, &settings.doorbell, store.clone())?;
     let events = UsageEvents::new(settings.events, store.clone());
-    let blobs = Blobs::open(&settings.data.blobs())?;
+    let blobs = settings.data.open_blobs()?;
     let doorbell = queue::open(&settings.doorbell, &store)?;
     let backend = orchestrator::open(&settings.orchestrator, &settings.models, &mut process)?;
     let submissions = settings.submissions.open(&settings.doorbell)?;

@@ -9,7 +9,7 @@ use crate::{
 use bytes::BytesMut;
 use domain::{Bitmap, Error, LineCounts, Result};
 use std::ops::Range;
-use store::{BatchPart, BlobInfo, BlobWriter, FilePart, SegmentRow, Side};
+use store::{BatchPart, BlobInfo, BlobWriter, Compaction, FilePart, SegmentRow, Side, Source};
 
 /// Bytes collected before they are handed to the object store.
 const CHUNK: usize = 1 << 20;
@@ -102,10 +102,28 @@ impl<'a> Merge<'a> {
                 }
             }
         }
+        self.end_part(answered);
+        Ok(())
+    }
+
+    /// Appends the lines of a shard whose records are in order already.
+    pub(crate) async fn append_compacted(&mut self, made: &Compaction) -> Result<()> {
+        let answered = made.answered.count();
+        self.completed += answered as i64;
+        self.failed += (made.answered.len() - answered) as i64;
+        for (file, source) in [(&mut self.ok, &made.output), (&mut self.err, &made.error)] {
+            if let Some(source) = source {
+                file.append(self.core, source).await?;
+            }
+        }
+        self.end_part(made.answered.clone());
+        Ok(())
+    }
+
+    fn end_part(&mut self, answered: Bitmap) {
         let first_line = self.parts.last().map_or(0, |last| last.first_line + last.answered.len() as i64);
         let (output, error) = (self.ok.end_part(), self.err.end_part());
         self.parts.push(BatchPart { first_line, answered, output, error });
-        Ok(())
     }
 
     /// Completes both files.
@@ -138,6 +156,12 @@ impl Output {
         if self.buffer.len() >= CHUNK { self.hand_over(core).await } else { Ok(()) }
     }
 
+    async fn append(&mut self, core: &Core, source: &Source) -> Result<()> {
+        self.part.append_blob(source.info);
+        self.hand_over(core).await?;
+        self.writer(core).append(source).await
+    }
+
     fn end_part(&mut self) -> FilePart {
         self.whole.join(&self.part);
         let next = self.part.next();
@@ -148,13 +172,12 @@ impl Output {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let mut writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => core.blobs.writer(&self.path),
-        };
-        writer.write(self.buffer.split().freeze()).await?;
-        self.writer = Some(writer);
-        Ok(())
+        let bytes = self.buffer.split().freeze();
+        self.writer(core).write(bytes).await
+    }
+
+    fn writer(&mut self, core: &Core) -> &mut BlobWriter {
+        self.writer.get_or_insert_with(|| core.blobs.writer(&self.path))
     }
 
     async fn finish(mut self, core: &Core) -> Result<Option<Written>> {

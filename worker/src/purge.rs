@@ -1,10 +1,14 @@
-//! Removes bytes that nobody can reach any more: those of deleted and expired files, and what ended batches were made of.
+//! Removes bytes that nobody can reach any more: those of deleted and expired files, what ended batches
+//! were made of, and the parts of uploads.
 
 use crate::{Core, in_time::InTime, settings::jittered};
-use domain::{Error, Result};
-use std::sync::Arc;
-use store::{DeadBlob, FileIndex, Leftovers};
+use domain::{Error, Result, UploadId};
+use std::{sync::Arc, time::Duration};
+use store::{DeadBlob, FileIndex, Leftovers, upload_folder};
 use tracing::warn;
+
+/// Nothing takes this long to be written.
+const UNFINISHED: Duration = Duration::from_secs(86_400);
 
 /// At most this many files, and as many batches, at a time.
 const AT_ONCE: usize = 100;
@@ -14,6 +18,7 @@ pub(crate) async fn run(core: Arc<Core>) {
     loop {
         tokio::time::sleep(jittered(core.settings.purge_ms)).await;
         // What fails does not count, so this ends.
+        core.blobs.clear_scratch(UNFINISHED).await.unwrap_or_else(|error| _ = report(error));
         while look(&core).await.unwrap_or_else(report) >= AT_ONCE {}
     }
 }
@@ -27,6 +32,10 @@ async fn look(core: &Core) -> Result<usize> {
     }
     for ended in core.store.leftovers(core.settings.keep_segments_ms, limit).in_time().await? {
         removed += clear_batch(core, ended).await.map_or_else(report, |()| 1);
+    }
+    core.store.expire_uploads().in_time().await?;
+    for upload in core.store.uncleared_uploads(core.settings.keep_segments_ms, limit).in_time().await? {
+        removed += clear_upload(core, &upload).await.map_or_else(report, |()| 1);
     }
     Ok(removed)
 }
@@ -49,4 +58,9 @@ async fn purge_file(core: &Core, dead: &DeadBlob) -> Result<()> {
 async fn clear_batch(core: &Core, ended: Leftovers) -> Result<()> {
     core.blobs.clear(&format!("b/{}", ended.batch), ended.keep).await?;
     core.store.mark_cleared(&ended.batch).in_time().await.map(drop)
+}
+
+async fn clear_upload(core: &Core, upload: &UploadId) -> Result<()> {
+    core.blobs.clear(&upload_folder(upload), Vec::new()).await?;
+    core.store.mark_upload_cleared(upload).in_time().await
 }

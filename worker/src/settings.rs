@@ -48,7 +48,7 @@ pub struct WorkerSettings {
     pub drain_grace_ms: u64,
     /// Pause between looks for bytes that nobody can reach any more.
     pub purge_ms: u64,
-    /// How long the segments of an ended batch are kept; longer than a lease, which a straggler may still hold.
+    /// How long the segments of an ended batch, and the parts of an ended upload, are kept; longer than a lease, which a straggler may still hold.
     pub keep_segments_ms: i64,
 }
 

@@ -7,6 +7,7 @@ mod poison;
 use crate::{
     Core,
     checkpoint::{Checkpoint, Flushed},
+    compact,
     gate::backoff,
     in_time::InTime,
     input::{self, Input},
@@ -311,6 +312,11 @@ impl Run {
     async fn hand_on(self, ending: Option<Ending>) -> Result<()> {
         let batch = &self.lease.batch.id;
         if self.shard_done {
+            tokio::select! {
+                biased;
+                () = compact::run(&self.core, &self.lease) => {}
+                () = self.drain.begun() => {}
+            }
             return plan::top_up(&self.core, batch).await;
         }
         if self.lost {

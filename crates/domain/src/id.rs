@@ -52,6 +52,14 @@ id!(
     FileId, "file-"
 );
 id!(
+    /// A file that comes in parts.
+    UploadId, "upload_"
+);
+id!(
+    /// A part of an upload.
+    PartId, "part_"
+);
+id!(
     /// A batch.
     BatchId, "batch_"
 );

@@ -24,7 +24,8 @@ pub use context::{Class, RequestContext, Wishes};
 pub use error::{Error, Kind, Result};
 pub use event::{BatchEventKind, quarter_reached};
 pub use id::{
-    AuditId, BatchId, EventId, FileId, KeyId, LimitId, ReplicaId, RequestId, ShardId, TenantId, UsageId, WorkerId,
+    AuditId, BatchId, EventId, FileId, KeyId, LimitId, PartId, ReplicaId, RequestId, ShardId, TenantId, UploadId,
+    UsageId, WorkerId,
 };
 pub use identity::{Caller, ModelAccess, Scope, Scopes};
 pub use label::{MAX_NAME_CHARS, MAX_NOTE_CHARS, judge_name, judge_note};

@@ -2,7 +2,7 @@
 //! the files from their beginning.
 
 use crate::{
-    Store,
+    BlobInfo, Store,
     row::{Columns, db},
 };
 use domain::{BatchId, Bitmap, Error, Result};
@@ -48,6 +48,11 @@ impl FilePart {
     pub fn append(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         self.crc32c = crc32c::crc32c_append(self.crc32c, bytes);
+    }
+
+    /// Takes in a blob that follows.
+    pub fn append_blob(&mut self, info: BlobInfo) {
+        self.join(&Self { start: 0, bytes: info.bytes, crc32c: info.crc32c });
     }
 
     /// Takes in the range that follows.

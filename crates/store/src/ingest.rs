@@ -1,27 +1,11 @@
 //! One pass over a batch input as it is uploaded: the data blob, an index of its lines and a verdict on each.
 //! Memory does not grow with the file, but for 16 bytes a line to find a `custom_id` that repeats.
 
-use crate::{
-    BlobWriter, Blobs,
-    line::{GoodLine, Refusal, clip, judge},
-};
-use bytes::{Bytes, BytesMut};
+use crate::{BlobWriter, Blobs, findings::Findings};
+use bytes::Bytes;
 use domain::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
-use wire::jsonl::{Line, LineScanner, TooLong};
-use xxhash_rust::xxh3::xxh3_128;
-
-/// Errors that are kept; beyond that they are only counted.
-const MAX_ERRORS: usize = 100;
-/// Distinct urls (and models) that are told apart; the rest is counted as [`OTHERS`].
-const MAX_TALLIES: usize = 32;
-/// Line numbers kept for each url and model.
-const MAX_FIRST_LINES: usize = 10;
-const OTHERS: &str = "(others)";
-
-/// More than any model generates for one request: what a line asks for beyond is no estimate.
-const MOST_GENERATED: u64 = 1 << 24;
+use wire::jsonl::LineScanner;
 
 /// Size of a [`LineRecord`] in the index blob.
 pub const INDEX_RECORD_BYTES: u64 = 16;
@@ -218,121 +202,5 @@ impl Ingest {
     pub async fn abort(self) {
         self.data.abort().await;
         self.index.abort().await;
-    }
-}
-
-#[derive(Debug)]
-struct Findings {
-    limits: IngestLimits,
-    found: FileIndex,
-    seen: HashSet<u128>,
-    records: BytesMut,
-}
-
-impl Findings {
-    fn new(blob: String, limits: IngestLimits) -> Self {
-        let found = FileIndex { blob, ..FileIndex::default() };
-        Self { limits, found, seen: HashSet::new(), records: BytesMut::new() }
-    }
-
-    fn take(&mut self, line: Result<Line<'_>, TooLong>) {
-        self.found.lines += 1;
-        if self.found.lines > self.limits.max_lines {
-            return self.take_surplus();
-        }
-        match line {
-            Ok(line) => self.take_line(line),
-            Err(long) => {
-                self.record(long.offset, 0, 0);
-                let message = format!("This line is longer than {} bytes.", self.limits.max_line_bytes);
-                self.refuse(long.number, Refusal { code: "invalid_request", message, param: None });
-            }
-        }
-    }
-
-    fn take_line(&mut self, line: Line<'_>) {
-        let judged = judge(line.bytes);
-        let prompt = u64::from(line.len / 4);
-        let generated = judged.as_ref().map_or(0, |good| good.max_tokens.unwrap_or(0).min(MOST_GENERATED));
-        self.record(line.offset, line.len, prompt + generated);
-        match judged {
-            Ok(good) => {
-                self.estimate(&good, prompt, generated);
-                self.take_good(line.number, &good);
-            }
-            Err(refusal) => self.refuse(line.number, refusal),
-        }
-    }
-
-    fn take_good(&mut self, number: u64, good: &GoodLine<'_>) {
-        tally(&mut self.found.urls, &good.url, number);
-        tally(&mut self.found.models, &good.model, number);
-        if !self.seen.insert(xxh3_128(good.custom_id.as_bytes())) {
-            let message = format!("The custom_id '{}' occurs in an earlier line.", clip(&good.custom_id));
-            self.refuse(number, Refusal { code: "duplicate_custom_id", message, param: Some("custom_id") });
-        }
-    }
-
-    fn estimate(&mut self, good: &GoodLine<'_>, prompt: u64, generated: u64) {
-        let estimates = &mut self.found.estimates;
-        let place = estimates.iter().position(|one| one.model == clip(&good.model));
-        let model = if place.is_none() && estimates.len() >= MAX_TALLIES { OTHERS } else { clip(&good.model) };
-        let place = place.or_else(|| estimates.iter().position(|one| one.model == model)).unwrap_or_else(|| {
-            estimates.push(ModelEstimate { model: model.to_owned(), ..ModelEstimate::default() });
-            estimates.len() - 1
-        });
-        let one = &mut estimates[place];
-        one.lines += 1;
-        one.prompt_tokens = one.prompt_tokens.saturating_add(prompt);
-        one.output_tokens = one.output_tokens.saturating_add(generated);
-        one.unbounded_lines += u64::from(good.max_tokens.is_none());
-    }
-
-    /// A line beyond the limit costs neither memory nor an index record; the first one is the mistake.
-    fn take_surplus(&mut self) {
-        if self.found.lines == self.limits.max_lines + 1 {
-            let message =
-                format!("This file has more than {} lines. Split it into several batches.", self.limits.max_lines);
-            self.refuse(0, Refusal { code: "too_many_tasks", message, param: None });
-        }
-    }
-
-    fn record(&mut self, offset: u64, len: u32, tokens: u64) {
-        self.found.tokens = self.found.tokens.saturating_add(tokens);
-        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
-        self.records.extend_from_slice(&LineRecord { offset, len, tokens }.to_bytes());
-    }
-
-    fn refuse(&mut self, line: u64, refusal: Refusal) {
-        self.found.error_count += 1;
-        if self.found.errors.len() < MAX_ERRORS {
-            let Refusal { code, message, param } = refusal;
-            self.found.errors.push(LineIssue { code: code.to_owned(), message, line, param: param.map(str::to_owned) });
-        }
-    }
-
-    fn end(mut self) -> FileIndex {
-        if self.found.lines == 0 {
-            let message = "This file has no requests in it.".to_owned();
-            self.refuse(0, Refusal { code: "empty_file", message, param: None });
-        }
-        self.found
-    }
-}
-
-fn tally(tallies: &mut Vec<Tally>, value: &str, line: u64) {
-    let mut value = clip(value);
-    let place = tallies.iter().position(|tally| tally.value == value);
-    if place.is_none() && tallies.len() >= MAX_TALLIES {
-        value = OTHERS;
-    }
-    match tallies.iter_mut().find(|tally| tally.value == value) {
-        Some(tally) => {
-            tally.count += 1;
-            if tally.first_lines.len() < MAX_FIRST_LINES {
-                tally.first_lines.push(line);
-            }
-        }
-        None => tallies.push(Tally { value: value.to_owned(), count: 1, first_lines: vec![line] }),
     }
 }

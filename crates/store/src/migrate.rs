@@ -65,6 +65,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../../../migrations/sqlite/0007_add_batch_events.sql"),
     },
     Step {
+        number: 8,
+        name: "add_uploads",
+        postgres: include_str!("../../../migrations/postgres/0008_add_uploads.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0008_add_uploads.sql"),
+    },
+    Step {
         number: 10,
         name: "add_submissions",
         postgres: include_str!("../../../migrations/postgres/0010_add_submissions.sql"),

@@ -1,6 +1,6 @@
 //! Where state is kept.
 
-use crate::Store;
+use crate::{Blobs, Store};
 use domain::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -15,11 +15,14 @@ pub struct DataSettings {
     pub database_url: String,
     /// `gs://bucket/prefix`; empty = a folder in `dir`.
     pub blobs_url: String,
+    /// Another address for Google Cloud Storage's; a stand-in if it is plain `http://`, which gets no credentials.
+    pub blobs_endpoint: String,
 }
 
 impl Default for DataSettings {
     fn default() -> Self {
-        Self { dir: PathBuf::from("data"), database_url: String::new(), blobs_url: String::new() }
+        let [database_url, blobs_url, blobs_endpoint] = Default::default();
+        Self { dir: PathBuf::from("data"), database_url, blobs_url, blobs_endpoint }
     }
 }
 
@@ -42,6 +45,20 @@ impl DataSettings {
         } else {
             self.blobs_url.clone()
         }
+    }
+
+    /// The endpoint, if it is not Google's.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&str> {
+        Some(self.blobs_endpoint.as_str()).filter(|endpoint| !endpoint.is_empty())
+    }
+
+    /// Opens the blob store.
+    ///
+    /// # Errors
+    /// When the URL or the endpoint is of another form, or the folder can't be made.
+    pub fn open_blobs(&self) -> Result<Blobs> {
+        Blobs::open_at(&self.blobs(), self.endpoint())
     }
 
     /// The data folder, independent of the current one.

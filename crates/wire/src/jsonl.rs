@@ -43,6 +43,12 @@ impl LineScanner {
         Self { max_line: max_line as usize, number: 1, line_start: 0, position: 0, held: Vec::new(), overflowed: false }
     }
 
+    /// A scanner for the middle of a file: its next byte stands at `offset` and begins the physical line `number`.
+    #[must_use]
+    pub fn starting(max_line: u32, number: u64, offset: u64) -> Self {
+        Self { number, line_start: offset, position: offset, ..Self::new(max_line) }
+    }
+
     /// Takes the next bytes and hands every line they complete to `on_line`.
     pub fn feed(&mut self, mut bytes: &[u8], mut on_line: impl FnMut(Result<Line<'_>, TooLong>)) {
         while let Some(length) = memchr::memchr(b'\n', bytes) {
@@ -65,6 +71,12 @@ impl LineScanner {
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// The physical line that the next byte belongs to, and where that line begins.
+    #[must_use]
+    pub fn line(&self) -> (u64, u64) {
+        (self.number, self.line_start)
     }
 
     fn hold(&mut self, bytes: &[u8]) {

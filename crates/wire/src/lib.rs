@@ -19,4 +19,5 @@ mod openai;
 pub mod pivot;
 pub mod responses;
 pub mod sse;
+pub mod upload;
 pub mod usage;

@@ -17,6 +17,7 @@ use wire::{
     batch_audit::BatchAudit,
     error::ErrorBody,
     file::{File, FileDeleted},
+    upload::{Upload, UploadPart},
 };
 
 #[derive(OpenApi)]
@@ -36,6 +37,10 @@ use wire::{
         file,
         delete_file,
         content,
+        create_upload,
+        add_part,
+        complete_upload,
+        cancel_upload,
         batches,
         create_batch,
         batch,
@@ -66,7 +71,7 @@ struct ModelCall {
 }
 
 #[derive(Serialize, ToSchema)]
-struct Upload {
+struct FileForm {
     /// `batch`, or another purpose.
     purpose: String,
     /// The file.
@@ -78,6 +83,49 @@ struct Upload {
     /// 3,600 to 2,592,000.
     #[serde(rename = "expires_after[seconds]")]
     seconds: Option<i64>,
+}
+
+/// A file that is fetched from a bucket, which the operator has to have listed.
+#[derive(Serialize, ToSchema)]
+struct ImportFile {
+    /// `batch`, or another purpose.
+    purpose: String,
+    /// Where it is.
+    #[schema(pattern = "^gs://[^/]+/.+$")]
+    uri: String,
+    /// How long the file lives.
+    expires_after: Option<ExpiresAfter>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct CreateUpload {
+    /// What the parts add up to.
+    #[schema(minimum = 1)]
+    bytes: u64,
+    /// The name of the file.
+    filename: String,
+    /// What the file is.
+    mime_type: String,
+    /// `batch`, or another purpose.
+    purpose: String,
+    /// How long the file lives.
+    expires_after: Option<ExpiresAfter>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct UploadPartForm {
+    /// The bytes, 64 MiB at most.
+    #[schema(format = Binary)]
+    data: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct CompleteUpload {
+    /// The parts in the order in which they make the file.
+    part_ids: Vec<String>,
+    /// Of the whole file, in hexadecimal. All of it is read once more for this.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    md5: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -190,8 +238,8 @@ fn model() {}
 ), responses((status = 200, body = List<File>)))]
 fn files() {}
 
-/// Upload a file.
-#[utoipa::path(post, path = "/v1/files", tag = "Files", request_body(content = Upload, content_type = "multipart/form-data"), responses((status = 200, body = File)))]
+/// Upload a file, or have it fetched from a bucket.
+#[utoipa::path(post, path = "/v1/files", tag = "Files", request_body(content((FileForm = "multipart/form-data"), (ImportFile = "application/json"))), responses((status = 200, body = File)))]
 fn create_file() {}
 
 /// Read what is known of a file.
@@ -210,6 +258,22 @@ fn delete_file() {}
     (status = 416, body = ErrorBody)
 ))]
 fn content() {}
+
+/// Begin a file that comes in parts.
+#[utoipa::path(post, path = "/v1/uploads", tag = "Files", request_body = CreateUpload, responses((status = 200, body = Upload)))]
+fn create_upload() {}
+
+/// Send a part. Parts may come side by side and in any order.
+#[utoipa::path(post, path = "/v1/uploads/{id}/parts", tag = "Files", request_body(content = UploadPartForm, content_type = "multipart/form-data"), responses((status = 200, body = UploadPart)))]
+fn add_part() {}
+
+/// Make a file of the parts. Sent again it answers the same.
+#[utoipa::path(post, path = "/v1/uploads/{id}/complete", tag = "Files", request_body = CompleteUpload, responses((status = 200, body = Upload)))]
+fn complete_upload() {}
+
+/// Give an upload up.
+#[utoipa::path(post, path = "/v1/uploads/{id}/cancel", tag = "Files", responses((status = 200, body = Upload)))]
+fn cancel_upload() {}
 
 /// List batches, newest first.
 #[utoipa::path(get, path = "/v1/batches", tag = "Batches", params(

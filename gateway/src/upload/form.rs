@@ -143,7 +143,7 @@ impl Form {
     fn judge_so_far(&self, gateway: &Gateway, filename: &str, bytes: u64) -> Result<()> {
         match &self.purpose {
             Some(purpose) => judge_file(gateway, purpose, filename, bytes),
-            None => judge_size(gateway.largest_file(), bytes),
+            None => judge_size(gateway.largest_file(), bytes, "file"),
         }
     }
 
@@ -169,7 +169,8 @@ impl Form {
     }
 }
 
-async fn delete(blobs: &Blobs, blob: &str) {
+/// Removes what is nobody's. What fails is only said: the blob has no row.
+pub(crate) async fn delete(blobs: &Blobs, blob: &str) {
     if let Err(error) = blobs.delete(blob).await {
         tracing::warn!(blob, error = %error.chain(), "a blob of a refused upload could not be removed");
     }
@@ -189,20 +190,27 @@ pub(crate) fn judge_purpose(purpose: String) -> Result<String> {
 
 /// Refuses a file that its purpose does not allow.
 pub(super) fn judge_file(gateway: &Gateway, purpose: &str, filename: &str, bytes: u64) -> Result<()> {
-    if purpose != "batch" {
-        return judge_size(gateway.settings.max_file_bytes, bytes);
+    judge_name(purpose, filename, "file")?;
+    match purpose {
+        "batch" => judge_size(gateway.settings.max_batch_file_bytes, bytes, "file"),
+        _ => judge_size(gateway.settings.max_file_bytes, bytes, "file"),
     }
-    if !is_jsonl(filename) {
-        return Err(Error::invalid("Invalid file format for Batch API. Must be .jsonl").with_param("file"));
-    }
-    judge_size(gateway.settings.max_batch_file_bytes, bytes)
 }
 
-fn judge_size(limit: u64, bytes: u64) -> Result<()> {
+/// Refuses a name that its purpose does not allow.
+pub(crate) fn judge_name(purpose: &str, filename: &str, param: &str) -> Result<()> {
+    if purpose != "batch" || is_jsonl(filename) {
+        return Ok(());
+    }
+    Err(Error::invalid("Invalid file format for Batch API. Must be .jsonl").with_param(param))
+}
+
+/// Refuses a file of more bytes than `limit`.
+pub(crate) fn judge_size(limit: u64, bytes: u64, param: &str) -> Result<()> {
     if bytes <= limit {
         return Ok(());
     }
-    Err(Error::new(Kind::TooLarge, format!("The file is larger than the {limit} bytes allowed.")).with_param("file"))
+    Err(Error::new(Kind::TooLarge, format!("The file is larger than the {limit} bytes allowed.")).with_param(param))
 }
 
 fn is_jsonl(filename: &str) -> bool {
@@ -210,7 +218,7 @@ fn is_jsonl(filename: &str) -> bool {
 }
 
 /// The last part of whatever path was sent, without control characters and of bounded length.
-fn to_filename(given: &str) -> String {
+pub(crate) fn to_filename(given: &str) -> String {
     let name = given.rsplit(['/', '\\']).next().unwrap_or_default();
     let name: Vec<char> = name.chars().filter(|c| !c.is_control()).collect();
     // The end stays: it has the extension.
@@ -229,12 +237,14 @@ async fn text(mut field: Field<'_>, name: &str) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::invalid(format!("The part '{name}' is not UTF-8.")).with_param(name))
 }
 
-async fn skip(mut field: Field<'_>) -> Result<()> {
+/// Reads over a part.
+pub(crate) async fn skip(mut field: Field<'_>) -> Result<()> {
     while field.chunk().await.map_err(broken)?.is_some() {}
     Ok(())
 }
 
-fn broken(error: MultipartError) -> Error {
+/// A form that can't be read.
+pub(crate) fn broken(error: MultipartError) -> Error {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Error::new(Kind::TooLarge, "The form is larger than allowed.").with_source(error);
     }

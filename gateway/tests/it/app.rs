@@ -7,7 +7,7 @@ use axum::{
 };
 use chassis::{drain::Drain, http::HttpSettings};
 use domain::Scopes;
-use gateway::{Gateway, GatewaySettings, ReplaySettings, identity::IdentitySettings};
+use gateway::{Gateway, GatewaySettings, ImportsSettings, ReplaySettings, UploadsSettings, identity::IdentitySettings};
 use http::{HeaderMap, Request, Response, StatusCode, request::Builder};
 use http_body_util::BodyExt;
 use queue::{Doorbell, Embedded};
@@ -21,6 +21,8 @@ pub(crate) const BOUNDARY: &str = "boundary-of-the-test";
 pub(crate) const MAX_JSON: usize = 64 * 1024;
 pub(crate) const MAX_BATCH_FILE: u64 = 256 * 1024;
 pub(crate) const MAX_FILE: u64 = 512 * 1024;
+pub(crate) const MAX_UPLOAD: u64 = 1024 * 1024;
+pub(crate) const MAX_PART: u64 = 128 * 1024;
 
 pub(crate) struct TestApp {
     pub(crate) folder: Arc<TempDir>,
@@ -114,7 +116,33 @@ impl TestApp {
         replay: ReplaySettings,
         (key, stranger): (String, String),
     ) -> Self {
-        let blobs = Blobs::open(&format!("file://{}", folder.path().join("blobs").display())).unwrap();
+        Self::over_blobs(folder, store, script, doorbell, (replay, ImportsSettings::default()), (key, stranger), None)
+    }
+
+    /// On objects at this endpoint, of which those in `imports` may be imported.
+    pub(crate) async fn in_a_bucket(endpoint: &str, imports: ImportsSettings) -> Self {
+        let app = Self::start().await;
+        let (folder, store) = (Arc::clone(&app.folder), app.store.clone());
+        let doorbell = Arc::new(Embedded::new(store.clone()));
+        let keys = (app.key.clone(), app.stranger.clone());
+        let settings = (ReplaySettings::default(), imports);
+        Self::over_blobs(folder, store, Script::default(), doorbell, settings, keys, Some(endpoint))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one argument a part")]
+    fn over_blobs(
+        folder: Arc<TempDir>,
+        store: Store,
+        script: Script,
+        doorbell: Arc<dyn Doorbell>,
+        (replay, imports): (ReplaySettings, ImportsSettings),
+        (key, stranger): (String, String),
+        endpoint: Option<&str>,
+    ) -> Self {
+        let blobs = match endpoint {
+            None => Blobs::open(&format!("file://{}", folder.path().join("blobs").display())).unwrap(),
+            Some(endpoint) => Blobs::open_at("gs://blobs/files", Some(endpoint)).unwrap(),
+        };
         let drain = Drain::new(Duration::from_millis(50));
         let settings = GatewaySettings {
             max_batch_file_bytes: MAX_BATCH_FILE,
@@ -123,6 +151,8 @@ impl TestApp {
             keys_miss_refresh_ms: 1,
             identity: IdentitySettings { last_used_ms: 10, ..IdentitySettings::default() },
             replay,
+            imports,
+            uploads: UploadsSettings { max_bytes: MAX_UPLOAD, max_part_bytes: MAX_PART, ..UploadsSettings::default() },
             ..GatewaySettings::default()
         };
         let gateway =

@@ -1,8 +1,9 @@
 //! Bytes that nobody can reach do not stay.
 
 use crate::bench::{Bench, messages};
-use domain::{BatchStatus, FileId};
-use store::NewFile;
+use bytes::Bytes;
+use domain::{BatchStatus, FileId, PartId, UploadId};
+use store::{NewFile, NewUpload, part_blob};
 
 async fn purging() -> Bench {
     let mut bench = Bench::new().await;
@@ -82,4 +83,35 @@ async fn a_file_that_can_not_be_purged_holds_nobody_up() {
     assert!(bench.store.delete_file(&bench.tenant, &input).await.unwrap());
 
     bench.eventually(async || !bench.has_content(&input).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_parts_of_an_upload_that_nobody_completed_go() {
+    let mut bench = purging().await;
+    bench.settings.keep_segments_ms = 0;
+    let made = |ttl_ms| NewUpload {
+        id: UploadId::generate(),
+        tenant: bench.tenant.clone(),
+        bytes: 1,
+        filename: "a".to_owned(),
+        purpose: "evals".to_owned(),
+        mime_type: String::new(),
+        file_ttl_secs: None,
+        ttl_ms,
+    };
+    let (expired, open) = (made(0), made(3_600_000));
+    for upload in [&expired, &open] {
+        bench.store.insert_upload(upload, 10).await.unwrap().unwrap();
+        let path = part_blob(&upload.id, &PartId::from_string("part_1"));
+        bench.blobs.put_new(&path, Bytes::from_static(b"x")).await.unwrap();
+    }
+    let has_parts = async |upload: &NewUpload| {
+        let path = part_blob(&upload.id, &PartId::from_string("part_1"));
+        bench.blobs.size(&path).await.unwrap().is_some()
+    };
+
+    let _worker = bench.work();
+
+    bench.eventually(async || !has_parts(&expired).await).await;
+    assert!(has_parts(&open).await, "it may still be completed");
 }
