@@ -6,17 +6,20 @@ pub mod chaos;
 pub mod conformance;
 mod delivery;
 mod embedded;
+mod google;
 mod instruments;
 mod measured;
 mod message;
 mod open;
 mod outage;
+mod pubsub;
 mod rabbitmq;
 mod usage_events;
 
 pub use delivery::{Delivery, Verdict};
 pub use embedded::Embedded;
 pub use open::{DoorbellKind, DoorbellSettings, open};
+pub use pubsub::{PubSub, PubSubSettings};
 pub use rabbitmq::{RabbitMq, RabbitMqSettings};
 pub use usage_events::{EventsSettings, Topic, UsageEvents};
 

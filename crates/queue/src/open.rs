@@ -1,6 +1,9 @@
 //! Which doorbell a process has: the one place that decides.
 
-use crate::{Doorbell, Embedded, RabbitMq, RabbitMqSettings, instruments::Instruments, measured::Measured};
+use crate::{
+    Doorbell, Embedded, PubSub, PubSubSettings, RabbitMq, RabbitMqSettings, instruments::Instruments,
+    measured::Measured,
+};
 use domain::Result;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -15,6 +18,8 @@ pub struct DoorbellSettings {
     pub kind: DoorbellKind,
     /// For the kind of this name.
     pub rabbitmq: RabbitMqSettings,
+    /// For the kind of this name.
+    pub pubsub: PubSubSettings,
 }
 
 /// The kinds of doorbells.
@@ -26,6 +31,8 @@ pub enum DoorbellKind {
     Embedded,
     /// A quorum queue of RabbitMQ.
     RabbitMq,
+    /// A topic of Pub/Sub and a subscription to it.
+    PubSub,
 }
 
 impl DoorbellKind {
@@ -33,6 +40,7 @@ impl DoorbellKind {
         match self {
             Self::Embedded => "embedded",
             Self::RabbitMq => "rabbitmq",
+            Self::PubSub => "pubsub",
         }
     }
 }
@@ -46,6 +54,7 @@ pub fn open(settings: &DoorbellSettings, store: &Store) -> Result<Arc<dyn Doorbe
     let doorbell: Arc<dyn Doorbell> = match settings.kind {
         DoorbellKind::Embedded => Arc::new(Embedded::new(store.clone())),
         DoorbellKind::RabbitMq => Arc::new(RabbitMq::measured(&settings.rabbitmq, instruments.clone())?),
+        DoorbellKind::PubSub => Arc::new(PubSub::measured(&settings.pubsub, instruments.clone())?),
     };
     Ok(Arc::new(Measured::new(doorbell, instruments)))
 }

@@ -125,7 +125,7 @@ impl UsageEvents {
     }
 }
 
-/// Why the topic has no event. As text: errors of the client repeat their causes in their own.
+/// Why the topic has no event.
 fn not_taken(cause: impl std::fmt::Display) -> Error {
-    Error::unavailable("the topic did not take usage events").with_source(cause.to_string())
+    crate::google::failed("the topic did not take usage events", cause)
 }

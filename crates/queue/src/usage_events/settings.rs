@@ -1,5 +1,6 @@
 //! Where usage events go.
 
+use crate::google::is_full_name;
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
@@ -55,13 +56,10 @@ impl TryFrom<String> for Topic {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let is_name = |part: &str| {
-            (3..=255).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.~+%:".contains(c))
-        };
-        match text.split('/').collect::<Vec<_>>()[..] {
-            ["projects", project, "topics", topic] if is_name(project) && is_name(topic) => Ok(Self(text)),
-            _ => Err("a topic is written as `projects/PROJECT/topics/TOPIC`".to_owned()),
+        if is_full_name(&text, "topics") {
+            return Ok(Self(text));
         }
+        Err("a topic is written as `projects/PROJECT/topics/TOPIC`".to_owned())
     }
 }
 

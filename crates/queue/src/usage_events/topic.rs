@@ -5,17 +5,14 @@ use super::{
     halving::{self, Failure, Sent},
     not_taken,
 };
+use crate::google::Place;
 use domain::Error;
 use futures::future::join_all;
-use google_cloud_auth::credentials::anonymous;
 use google_cloud_gax::{error::rpc::Code, retry_policy::RetryPolicyExt};
 use google_cloud_pubsub::{client::Publisher, error::PublishError, model::Message, retry_policy::RetryableErrors};
 use std::time::Duration;
 use store::LedgerRow;
 use tokio::time::{Instant, timeout};
-
-/// Every client of Google's looks here for an emulator; this one leaves it to us.
-const EMULATOR: &str = "PUBSUB_EMULATOR_HOST";
 
 /// A connection to the topic.
 pub(super) struct Client {
@@ -26,16 +23,15 @@ pub(super) struct Client {
 impl Client {
     /// A client that gives each message `budget`.
     pub(super) async fn open(topic: &Topic, budget: Duration) -> Result<Self, Error> {
-        let builder = Publisher::builder(topic.as_str())
+        let place = Place::of_environment()?;
+        if let Place::Emulator(endpoint) = &place {
+            tracing::info!(%topic, "usage events go to the Pub/Sub emulator at {endpoint}");
+        }
+        let builder = place
+            .way()?
+            .publisher(topic.as_str())
             .set_message_count_threshold(1_000)
             .with_retry_policy(RetryableErrors.with_time_limit(budget));
-        let builder = match emulator() {
-            None => builder,
-            Some(host) => {
-                tracing::info!(%topic, "usage events go to the Pub/Sub emulator at {host} ({EMULATOR})");
-                builder.with_endpoint(format!("http://{host}")).with_credentials(anonymous::Builder::new().build())
-            }
-        };
         Ok(Self { publisher: builder.build().await.map_err(not_taken)?, budget })
     }
 
@@ -84,9 +80,4 @@ fn is_refusal(error: &PublishError) -> bool {
 fn message(row: &LedgerRow) -> Result<Message, Error> {
     let event = serde_json::to_vec(&UsageEvent::from(row)).map_err(Error::internal)?;
     Ok(Message::new().set_data(event).set_attributes([("event_id", row.id.as_str())]))
-}
-
-fn emulator() -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "the variable is Google's, not a setting of ours")]
-    std::env::var(EMULATOR).ok().filter(|host| !host.is_empty())
 }

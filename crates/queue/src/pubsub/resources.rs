@@ -1,0 +1,102 @@
+//! Topics and subscriptions: whether they are there, and making them where settings ask for it.
+
+use super::names::Names;
+use crate::google::{Way, failed};
+use domain::{Error, Kind, Result};
+use google_cloud_gax::{error::rpc::Code, options::RequestOptionsBuilder, retry_policy::NeverRetry};
+use google_cloud_pubsub::client::{SubscriptionAdmin, TopicAdmin};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long an answer may take. Nothing of this is in the way of a ring.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The resources as an administrator sees them, over connections of their own.
+pub(super) struct Resources {
+    topics: TopicAdmin,
+    subscriptions: SubscriptionAdmin,
+    names: Names,
+}
+
+impl Resources {
+    /// Connects, and makes sure that Pub/Sub answers. With `create`, what is missing is made: all of it, because a topic keeps nothing for
+    /// subscriptions that come later.
+    ///
+    /// # Errors
+    /// When Pub/Sub does not answer, or refuses.
+    pub(super) async fn open(way: &Way, names: Names, create: bool) -> Result<Self> {
+        let topics = way.topics().with_retry_policy(NeverRetry).build().await.map_err(not_reached)?;
+        let subscriptions = way.subscriptions().with_retry_policy(NeverRetry).build().await.map_err(not_reached)?;
+        let resources = Self { topics, subscriptions, names };
+        if create {
+            resources.create().await?;
+        }
+        Ok(resources)
+    }
+
+    /// Whether the topic is there.
+    ///
+    /// # Errors
+    /// When it is not, or when that can't be found out.
+    pub(super) async fn topic(&self) -> Result<()> {
+        in_time(self.topics.get_topic().set_topic(&self.names.topic).send()).await.map(drop)
+    }
+
+    /// Whether the subscription is there.
+    ///
+    /// # Errors
+    /// When it is not, or when that can't be found out.
+    pub(super) async fn subscription(&self) -> Result<()> {
+        in_time(self.subscriptions.get_subscription().set_subscription(&self.names.subscription).send()).await.map(drop)
+    }
+
+    async fn create(&self) -> Result<()> {
+        if let Some(dead) = &self.names.dead {
+            self.make(&dead.topic, &dead.subscription).await?;
+        }
+        self.make(&self.names.topic, &self.names.subscription).await
+    }
+
+    async fn make(&self, topic: &str, subscription: &str) -> Result<()> {
+        unless_there(in_time(self.topics.create_topic().set_name(topic).send()).await)?;
+        let subscribing = self.subscriptions.create_subscription().set_name(subscription).set_topic(topic);
+        unless_there(in_time(subscribing.send()).await)
+    }
+}
+
+/// What a look found, where it is enough that Pub/Sub answers: who may not look may well publish and pull, and hears of the rest then.
+pub(super) fn or_may_not_look(found: Result<()>) -> Result<()> {
+    match found {
+        Err(error) if error.kind() == Kind::PermissionDenied => Ok(()),
+        found => found,
+    }
+}
+
+/// Whatever was made, also by somebody else at the same time.
+fn unless_there<T>(made: Result<T>) -> Result<()> {
+    match made {
+        Err(error) if error.kind() == Kind::Conflict => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+async fn in_time<T>(asked: impl Future<Output = google_cloud_pubsub::Result<T>>) -> Result<T> {
+    match timeout(ANSWER, asked).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(judge(&error)),
+        Err(_) => Err(not_reached(format!("no answer within {ANSWER:?}"))),
+    }
+}
+
+fn judge(error: &google_cloud_pubsub::Error) -> Error {
+    let refused = |kind| Error::new(kind, "Pub/Sub refuses").with_source(error.to_string());
+    match error.status().map(|status| status.code) {
+        Some(Code::AlreadyExists) => refused(Kind::Conflict),
+        Some(Code::PermissionDenied) => refused(Kind::PermissionDenied),
+        _ => not_reached(error),
+    }
+}
+
+fn not_reached(cause: impl std::fmt::Display) -> Error {
+    failed("Pub/Sub can't be used", cause)
+}
