@@ -1,13 +1,8 @@
 //! The Pub/Sub emulator of the Google Cloud CLI, spoken to over its REST API.
 
-use crate::{eventually, free_address};
+use crate::eventually;
 use serde_json::{Value, json};
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 /// The topic of usage events.
 pub const TOPIC: &str = "projects/tandem-test/topics/usage-events";
@@ -16,41 +11,26 @@ const PICKY: &str = "projects/tandem-test/topics/picky";
 const SUBSCRIPTION: &str = "projects/tandem-test/subscriptions/usage-events";
 const START: Duration = Duration::from_secs(60);
 
-/// A running emulator, which ends with its guard. It holds everything in memory.
+/// A running emulator with the topic and a subscription to it, which ends with its guard.
 pub struct Emulator {
-    child: Child,
+    _server: servers::Emulator,
     /// Where it is, as `PUBSUB_EMULATOR_HOST` has it.
     pub host: SocketAddr,
     http: reqwest::Client,
 }
 
 impl Emulator {
-    /// Starts it at a free port, with the topic and a subscription to it. Where it is not installed it says so, and then there is
-    /// nothing to test with.
+    /// Starts it at a free port. Where it is not installed it says so, and then there is nothing to test with.
     pub async fn start_anywhere() -> Option<Self> {
-        let Some(program) = emulator_of_path() else {
-            eprintln!("SKIPPED: the Pub/Sub emulator is not installed (`gcloud components install pubsub-emulator`)");
-            return None;
-        };
-        Some(Self::start(&program, free_address().await).await)
-    }
-
-    async fn start(program: &Path, host: SocketAddr) -> Self {
-        let child = Command::new(program)
-            .args([format!("--host={}", host.ip()), format!("--port={}", host.port())])
-            .env("CLOUD_PUBSUB_EMULATOR_OPTS", "-Xmx128m")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the emulator starts");
+        let server = servers::Emulator::start_anywhere()?;
         let http =
             reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().expect("an HTTP client");
-        let emulator = Self { child, host, http };
+        let emulator = Self { host: server.host(), _server: server, http };
         let answers = async || emulator.put(TOPIC, &json!({})).await.is_some();
-        assert!(eventually(START, answers).await, "the emulator does not answer at {host}");
+        assert!(eventually(START, answers).await, "the emulator does not answer at {}", emulator.host);
         let subscription = json!({"topic": TOPIC, "ackDeadlineSeconds": 600});
         emulator.put(SUBSCRIPTION, &subscription).await.expect("a subscription");
-        emulator
+        Some(emulator)
     }
 
     /// Makes a topic whose schema asks for what no event has, and gives its name.
@@ -86,14 +66,6 @@ impl Emulator {
     }
 }
 
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        // Already gone is fine: the guard only makes sure.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// The data of a message, which names itself as its attribute does.
 fn event(message: &Value) -> Value {
     use base64::{Engine, engine::general_purpose::STANDARD};
@@ -101,12 +73,4 @@ fn event(message: &Value) -> Value {
     let event: Value = serde_json::from_slice(&data).expect("JSON");
     assert_eq!(event["event_id"], message["attributes"]["event_id"], "{message}");
     event
-}
-
-/// The emulator lies in the folder of the CLI, which is on the path.
-fn emulator_of_path() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let gcloud = std::env::split_paths(&path).map(|folder| folder.join("gcloud")).find(|file| file.exists())?;
-    let sdk = gcloud.canonicalize().ok()?.parent()?.parent()?.to_owned();
-    Some(sdk.join("platform/pubsub-emulator/bin/cloud-pubsub-emulator")).filter(|file| file.exists())
 }

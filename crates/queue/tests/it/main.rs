@@ -1,8 +1,9 @@
 //! Every doorbell on its real server, as it is and under chaos.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-mod broker;
 mod outage;
+mod pubsub;
+mod pubsub_outage;
 mod rabbitmq;
 
 use futures::FutureExt;

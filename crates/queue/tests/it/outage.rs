@@ -1,10 +1,10 @@
 //! A broker that is stopped, killed, starved or unreachable: rings fail in time, listeners come back by themselves, and nothing that
 //! was confirmed is lost.
 
-use crate::broker::Broker;
 use domain::{Pointer, PointerKind, Result};
 use futures::{StreamExt, stream::BoxStream};
 use queue::{Delivery, Doorbell, RabbitMq, RabbitMqSettings};
+use servers::Broker;
 use std::{collections::HashSet, time::Duration};
 use tokio::time::{Instant, timeout};
 

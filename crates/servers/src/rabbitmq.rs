@@ -1,8 +1,8 @@
 //! A RabbitMQ of a test's own, to be stopped, killed and starved.
 
+use crate::free_address;
 use std::{
     fs::Permissions,
-    net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
@@ -16,7 +16,7 @@ const SCRIPTS: [&str; 2] = ["/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin"];
 const START: Duration = Duration::from_secs(120);
 
 /// A server that ends with its guard.
-pub(crate) struct Broker {
+pub struct Broker {
     folder: TempDir,
     scripts: &'static Path,
     port: u16,
@@ -26,7 +26,8 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// Starts one. Where RabbitMQ is not installed it says so, and there is nothing to test with.
-    pub(crate) fn start_anywhere() -> Option<Self> {
+    #[must_use]
+    pub fn start_anywhere() -> Option<Self> {
         let Some(scripts) = SCRIPTS.map(Path::new).into_iter().find(|scripts| scripts.exists()) else {
             eprintln!("SKIPPED: no RabbitMQ is installed here (`sudo apt-get install rabbitmq-server`)");
             return None;
@@ -36,17 +37,20 @@ impl Broker {
         let cookie = folder.path().join(".erlang.cookie");
         std::fs::write(&cookie, uuid::Uuid::now_v7().simple().to_string()).unwrap();
         std::fs::set_permissions(&cookie, Permissions::from_mode(0o400)).unwrap();
-        let mut broker = Self { folder, scripts, port: free_port(), distribution: free_port(), server: None };
+        let mut broker =
+            Self { folder, scripts, port: free_address().port(), distribution: free_address().port(), server: None };
         broker.start();
         Some(broker)
     }
 
-    pub(crate) fn address(&self) -> String {
+    /// `host:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// Starts it again, with what it had on disk.
-    pub(crate) fn start(&mut self) {
+    pub fn start(&mut self) {
         let log = std::fs::File::create(self.folder.path().join("out")).unwrap();
         let mut command = self.command("rabbitmq-server");
         // The script then turns into the server, so that a signal reaches it.
@@ -57,25 +61,25 @@ impl Broker {
     }
 
     /// Ends it as an operator does.
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.control(&["stop"]);
         self.server.take().unwrap().wait().unwrap();
     }
 
     /// SIGKILL.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let mut server = self.server.take().unwrap();
         server.kill().unwrap();
         server.wait().unwrap();
     }
 
     /// Makes it believe that its memory is used up, so that it takes nothing from those that publish.
-    pub(crate) fn starve(&self) {
+    pub fn starve(&self) {
         self.control(&["set_vm_memory_high_watermark", "0.00000001"]);
     }
 
     /// Gives it its memory back.
-    pub(crate) fn feed(&self) {
+    pub fn feed(&self) {
         self.control(&["set_vm_memory_high_watermark", "0.6"]);
     }
 
@@ -110,8 +114,4 @@ impl Drop for Broker {
             self.kill();
         }
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -1,0 +1,182 @@
+//! The doorbell on the Pub/Sub emulator.
+
+use crate::chaotic;
+use domain::{Pointer, PointerKind};
+use futures::{StreamExt, stream::BoxStream};
+use google_cloud_auth::credentials::anonymous;
+use google_cloud_pubsub::{
+    client::{Publisher, Subscriber},
+    model::Message,
+    subscriber::MessageStream,
+};
+use queue::{Delivery, Doorbell, PubSub, PubSubSettings, conformance};
+use servers::Emulator;
+use std::{collections::HashSet, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// Long enough for a slow machine; only a broken doorbell waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Settings of a topic that nobody else has.
+pub(crate) fn settings(emulator: &Emulator) -> PubSubSettings {
+    let name = format!("tandem-{}", uuid::Uuid::now_v7().simple());
+    PubSubSettings {
+        project: Some("tandem-test".to_owned()),
+        topic: name.clone(),
+        subscription: name.clone(),
+        dead_letter_topic: Some(format!("{name}-dead")),
+        endpoint: Some(emulator.host().to_string()),
+        create: true,
+        // A machine that is busy with other tests is no broker that is away.
+        publish_timeout_ms: 10_000,
+    }
+}
+
+fn doorbell(settings: &PubSubSettings) -> Arc<dyn Doorbell> {
+    Arc::new(PubSub::new(settings).unwrap())
+}
+
+fn pointers(count: usize) -> Vec<Pointer> {
+    (0..count).map(|number| Pointer::new(PointerKind::Shard, &format!("shard_{number}"))).collect()
+}
+
+async fn hear(heard: &mut BoxStream<'static, Delivery>) -> Delivery {
+    timeout(PATIENCE, heard.next()).await.expect("a delivery comes in time").expect("the stream goes on")
+}
+
+/// Hears and acknowledges until `count` pointers have come.
+async fn hear_all(heard: &mut BoxStream<'static, Delivery>, count: usize) {
+    let mut ids = HashSet::new();
+    while ids.len() < count {
+        let delivery = hear(heard).await;
+        ids.insert(delivery.pointer.id.clone());
+        delivery.ack().await.unwrap();
+    }
+}
+
+fn endpoint(settings: &PubSubSettings) -> String {
+    format!("http://{}", settings.endpoint.as_deref().unwrap())
+}
+
+async fn publish(settings: &PubSubSettings, data: &'static [u8]) {
+    let topic = format!("projects/tandem-test/topics/{}", settings.topic);
+    let builder = Publisher::builder(topic).with_endpoint(endpoint(settings));
+    let publisher = builder.with_credentials(anonymous::Builder::new().build()).build().await.unwrap();
+    publisher.publish(Message::new().set_data(data)).await.unwrap();
+}
+
+async fn dead_letters(settings: &PubSubSettings) -> MessageStream {
+    let builder = Subscriber::builder().with_endpoint(endpoint(settings));
+    let subscriber = builder.with_credentials(anonymous::Builder::new().build()).build().await.unwrap();
+    let dead = settings.dead_letter_topic.as_deref().unwrap();
+    subscriber.subscribe(format!("projects/tandem-test/subscriptions/{dead}")).build()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pubsub_is_a_doorbell() {
+    let Some(emulator) = Emulator::start_anywhere() else { return };
+
+    conformance::suite(|| async { doorbell(&settings(&emulator)) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pubsub_is_prompt() {
+    let Some(emulator) = Emulator::start_anywhere() else { return };
+
+    conformance::prompt(|| async { doorbell(&settings(&emulator)) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pubsub_under_chaos_is_still_a_doorbell() {
+    let Some(emulator) = Emulator::start_anywhere() else { return };
+
+    conformance::suite(|| async { chaotic(doorbell(&settings(&emulator))) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_pointer_is_dead_lettered_with_the_reason_and_holds_nothing_up() {
+    let Some(emulator) = Emulator::start_anywhere() else { return };
+    let settings = settings(&emulator);
+    let bell = doorbell(&settings);
+    bell.health().await.unwrap();
+    publish(&settings, b"hello").await;
+    bell.ring(&pointers(1)).await.unwrap();
+    let mut heard = bell.listen(1).await.unwrap();
+
+    hear_all(&mut heard, 1).await;
+
+    let mut dead = dead_letters(&settings).await;
+    let (letter, handler) = timeout(PATIENCE, dead.next()).await.expect("a dead letter").unwrap().unwrap();
+    assert_eq!(&letter.data[..], b"hello");
+    assert!(letter.attributes["reason"].contains("no pointer"), "{letter:?}");
+    handler.ack();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_topic_for_it_what_is_no_pointer_is_dropped() {
+    let Some(emulator) = Emulator::start_anywhere() else { return };
+    let settings = PubSubSettings { dead_letter_topic: None, ..settings(&emulator) };
+    let bell = doorbell(&settings);
+    bell.health().await.unwrap();
+    publish(&settings, b"hello").await;
+    let mut heard = bell.listen(1).await.unwrap();
+    bell.ring(&pointers(1)).await.unwrap();
+    hear_all(&mut heard, 1).await;
+    drop(heard);
+
+    let mut raw = Subscriber::builder().with_endpoint(endpoint(&settings));
+    raw = raw.with_credentials(anonymous::Builder::new().build());
+    let subscription = format!("projects/tandem-test/subscriptions/{}", settings.subscription);
+    let mut left = raw.build().await.unwrap().subscribe(subscription).build();
+
+    let surprise = timeout(Duration::from_secs(3), left.next()).await;
+    assert!(surprise.is_err(), "{surprise:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_listening_gives_back_what_it_had() {
+    let Some(emulator) = Emulator::start_anywhere() else { return };
+    let bell = doorbell(&settings(&emulator));
+    bell.ring(&pointers(8)).await.unwrap();
+    let mut first = bell.listen(8).await.unwrap();
+    let (held, settled) = (hear(&mut first).await, hear(&mut first).await);
+    settled.ack().await.unwrap();
+
+    drop(first);
+    drop(held);
+
+    // Sooner than what a process that died with them would keep, which is 20 s.
+    let mut second = bell.listen(8).await.unwrap();
+    timeout(Duration::from_secs(15), hear_all(&mut second, 7)).await.expect("they come at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_that_hold_what_they_have_leave_the_rest_to_others() {
+    let Some(emulator) = Emulator::start_anywhere() else { return };
+    let bell = doorbell(&settings(&emulator));
+    let (mut one, mut two) = (bell.listen(2).await.unwrap(), bell.listen(2).await.unwrap());
+    let all = async {
+        let (a, b) = (hear(&mut one).await, hear(&mut two).await);
+        let (c, d) = (hear(&mut one).await, hear(&mut two).await);
+        [a, b, c, d]
+    };
+
+    bell.ring(&pointers(4)).await.unwrap();
+
+    let held = all.await;
+    let ids: HashSet<_> = held.iter().map(|delivery| delivery.pointer.id.clone()).collect();
+    assert_eq!(ids.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_said_and_nothing_is_made_unasked() {
+    let Some(emulator) = Emulator::start_anywhere() else { return };
+    let settings = PubSubSettings { create: false, ..settings(&emulator) };
+
+    let bell = doorbell(&settings);
+    let (health, rung) = (bell.health().await.unwrap_err(), bell.ring(&pointers(1)).await.unwrap_err());
+
+    for error in [health, rung] {
+        assert!(error.chain().contains("NOT_FOUND"), "{}", error.chain());
+    }
+}
