@@ -18,9 +18,10 @@ use google_cloud_pubsub::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 /// Pub/Sub allows a stream more, but nobody claims so much at once.
@@ -38,6 +39,9 @@ const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 /// After so many looks in silence the stream gets a new connection, as nothing shows whether its old one is still alive.
 const MOST_LOOKS: u32 = 30;
 
+/// How long a message that came in excess of the slots is kept for one of them.
+const FOR_A_SLOT: Duration = Duration::from_millis(100);
+
 type Heard = (Message, Handler);
 
 /// Hears pointers.
@@ -50,17 +54,41 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Pointers, whatever happens to the connection.
+    /// Pointers, whatever happens to the connection. They are read as they come, so that whatever was sent here is known, and given back
+    /// when the stream is dropped: what nobody read would be kept from others until it lapses.
     pub(super) fn hear(self, slots: usize) -> impl Stream<Item = Delivery> + Send {
         let most = slots.clamp(1, MOST_SLOTS);
         async_stream::stream! {
-            let slots = Arc::new(Semaphore::new(most));
-            let mut line = None;
-            while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
-                let heard = self.next(&mut line, most).await;
-                if let Some(delivery) = self.read(heard, slot).await {
-                    yield delivery;
+            let (sender, mut deliveries) = mpsc::channel(most);
+            let _reader = AbortOnDropHandle::new(tokio::spawn(self.read(most, sender)));
+            while let Some(delivery) = deliveries.recv().await {
+                yield delivery;
+            }
+        }
+    }
+
+    /// Reads until nobody listens any more.
+    async fn read(self, most: usize, deliveries: mpsc::Sender<Delivery>) {
+        let slots = Arc::new(Semaphore::new(most));
+        let mut line = None;
+        loop {
+            let (heard, handler) = self.next(&mut line, most).await;
+            let pointer = match message::read(&heard.data) {
+                Ok(pointer) => pointer,
+                Err(reason) => {
+                    self.bury(heard, &reason).await;
+                    handler.ack();
+                    continue;
                 }
+            };
+            // Pub/Sub sends no more than there are slots. Its emulator does, and gets back what nobody has room for.
+            let Ok(slot) = timeout(FOR_A_SLOT, Arc::clone(&slots).acquire_owned()).await else {
+                handler.nack();
+                continue;
+            };
+            let Ok(slot) = slot else { return };
+            if deliveries.send(delivery(pointer, handler, slot)).await.is_err() {
+                return;
             }
         }
     }
@@ -81,26 +109,26 @@ impl Listener {
         }
     }
 
-    /// The pointer in a message. What is none is moved out of the way or dropped, and never heard again.
-    async fn read(&self, (heard, handler): Heard, slot: OwnedSemaphorePermit) -> Option<Delivery> {
-        let reason = match message::read(&heard.data) {
-            Ok(pointer) => return Some(delivery(pointer, handler, slot)),
-            Err(reason) => reason,
-        };
+    /// Moves what is no pointer out of the way, or says that it is dropped: it would come again at once, and for ever.
+    async fn bury(&self, message: Message, reason: &str) {
         self.instruments.unreadable();
-        let (id, bytes) = (heard.message_id.clone(), heard.data.len());
-        match self.ringer.bury(heard, &reason).await {
+        let (id, bytes) = (message.message_id.clone(), message.data.len());
+        match self.ringer.bury(message, reason).await {
             Ok(true) => warn!(reason, id, "a message is no pointer; it goes to the dead-letter topic"),
             Ok(false) => {
-                warn!(reason, id, bytes, "a message is no pointer; it is dropped, as there is no dead-letter topic")
+                warn!(reason, id, bytes, "a message is no pointer; it is dropped, as no dead-letter topic is set")
             }
-            // It would come again at once, and for ever.
             Err(error) => {
-                warn!(reason, id, bytes, error = %error.chain(), "a message is no pointer; it is dropped, as the dead-letter topic did not take it");
+                let error = error.chain();
+                warn!(
+                    reason,
+                    id,
+                    bytes,
+                    error,
+                    "a message is no pointer; it is dropped, as the dead-letter topic is out of order"
+                );
             }
         }
-        handler.ack();
-        None
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Dead {
 impl Names {
     pub(super) fn read(settings: &PubSubSettings) -> Result<Self> {
         let full = |key, kind, name: &str| full(settings.project.as_deref(), key, kind, name);
-        let dead = settings.dead_letter_topic.as_deref().map(|name| {
+        let dead = settings.dead_letter_topic.as_deref().map(|name| -> Result<Dead> {
             let topic = full("dead_letter_topic", "topics", name)?;
             Ok(Dead { subscription: topic.replacen("/topics/", "/subscriptions/", 1), topic })
         });

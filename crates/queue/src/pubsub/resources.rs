@@ -3,7 +3,7 @@
 use super::names::Names;
 use crate::google::{Way, failed};
 use domain::{Error, Kind, Result};
-use google_cloud_gax::{error::rpc::Code, options::RequestOptionsBuilder, retry_policy::NeverRetry};
+use google_cloud_gax::{error::rpc::Code, retry_policy::NeverRetry};
 use google_cloud_pubsub::client::{SubscriptionAdmin, TopicAdmin};
 use std::time::Duration;
 use tokio::time::timeout;
