@@ -1,6 +1,6 @@
 //! Batches whose workers are woken by a broker, or by nobody.
 
-use e2e::{Database, Link, Process, Site, chat_lines, eventually, free_address};
+use e2e::{Database, Link, Process, Site, chat_lines, eventually, free_address, pubsub::Emulator};
 use futures::FutureExt;
 use lapin::{Connection, ConnectionProperties, options::QueueDeleteOptions};
 use serde_json::Value;
@@ -64,12 +64,24 @@ async fn completes(site: &Site, gateway: &Process) {
     assert_eq!(output.lines().count(), LINES);
 }
 
-/// The sum of a metric of RabbitMQ's doorbell over processes.
+/// Settings of a doorbell on the emulator at `host`; the first process makes topic and subscription.
+fn on_pubsub(host: &str) -> Vec<(&str, &str)> {
+    vec![
+        ("TANDEM__DOORBELL__KIND", "pubsub"),
+        ("TANDEM__DOORBELL__PUBSUB__PROJECT", "tandem-test"),
+        ("TANDEM__DOORBELL__PUBSUB__ENDPOINT", host),
+        ("TANDEM__DOORBELL__PUBSUB__CREATE", "true"),
+    ]
+}
+
+/// The sum of a metric of the broker's doorbell over processes.
 async fn sum(site: &Site, metric: &str, processes: &[&Process]) -> f64 {
     let mut sum = 0.0;
     for process in processes {
         let metrics = site.metrics(process).await;
-        let of_bell = metrics.lines().filter(|line| line.starts_with(metric) && line.contains("\"rabbitmq\""));
+        let of_bell = metrics.lines().filter(|line| {
+            line.starts_with(metric) && ["\"rabbitmq\"", "\"pubsub\""].iter().any(|kind| line.contains(kind))
+        });
         sum += of_bell.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum::<f64>();
     }
     sum
@@ -146,6 +158,69 @@ async fn a_worker_on_another_doorbell_completes_the_batch_of_a_gateway_that_was_
             let _worker = site.start_worker_with(&[]).await;
 
             completes(&site, &gateway).await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pubsub_wakes_workers_that_do_not_poll() {
+    let Some(emulator) = Emulator::start_anywhere().await else { return };
+    let host = emulator.host.to_string();
+    let site = Site::new(Database::Postgres, 0.0).await;
+    let gateway = site.start_gateways_with(1, &on_pubsub(&host)).await.remove(0);
+    let settings = [on_pubsub(&host), vec![DEAF_TO_THE_DATABASE]].concat();
+    let workers = [site.start_worker_with(&settings).await, site.start_worker_with(&settings).await];
+
+    completes(&site, &gateway).await;
+
+    let heard = sum(&site, "tandem_doorbell_deliveries_total", &[&workers[0], &workers[1]]).await;
+    let rung = sum(&site, "tandem_doorbell_rings_total", &[&gateway]).await;
+    println!("{LINES} lines over Pub/Sub: {heard} pointers heard, {rung} rung by the gateway");
+    assert!(heard >= 3.0 && rung >= 1.0, "{heard} heard, {rung} rung\n{}", site.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pubsub_that_falls_silent_is_noticed_and_so_is_its_return() {
+    let Some(emulator) = Emulator::start_anywhere().await else { return };
+    let link = Link::to(emulator.host.to_string()).await;
+    let behind = link.address().to_string();
+    let site = Site::new(Database::Postgres, 0.0).await;
+    let gateway = site.start_gateways_with(1, &on_pubsub(&behind)).await.remove(0);
+    let worker = site.start_worker_with(&on_pubsub(&behind)).await;
+    let connected = async || sum(&site, "tandem_doorbell_connected", &[&gateway, &worker]).await;
+    completes(&site, &gateway).await;
+
+    link.fall_silent();
+    let noticed = eventually(LIMIT, async || connected().await == 0.0);
+    assert!(noticed.await, "{}", site.log());
+    link.restore();
+    // Both ring, one listens.
+    let back = eventually(LIMIT, async || connected().await == 3.0);
+    assert!(back.await, "{}", site.log());
+
+    completes(&site, &gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_are_switched_while_batches_come() {
+    let Some(emulator) = Emulator::start_anywhere().await else { return };
+    let host = emulator.host.to_string();
+    Bell::at(server())
+        .during(async |bell| {
+            let site = Site::new(Database::Postgres, 0.0).await;
+            let old = site.start_gateways_with(1, &bell.settings()).await.remove(0);
+            let worker = site.start_worker_with(&bell.settings()).await;
+            completes(&site, &old).await;
+
+            // First the gateway, and then the worker: in between they don't hear each other.
+            let new = site.start_gateways_with(1, &on_pubsub(&host)).await.remove(0);
+            drop(old);
+            completes(&site, &new).await;
+            drop(worker);
+            let worker = site.start_worker_with(&on_pubsub(&host)).await;
+            completes(&site, &new).await;
+
+            assert!(sum(&site, "tandem_doorbell_deliveries_total", &[&worker]).await >= 1.0, "{}", site.log());
         })
         .await;
 }
