@@ -20,3 +20,4 @@ pub mod pivot;
 pub mod responses;
 pub mod sse;
 pub mod usage;
+pub mod webhook;
