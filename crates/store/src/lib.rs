@@ -43,6 +43,7 @@ mod store;
 mod submissions;
 mod sweep;
 mod tenants;
+mod webhooks;
 
 pub use audit::{AuditEntry, AuditQuery, AuditRow, Author};
 pub use backlog::{Backlog, TenantWork};
@@ -77,3 +78,7 @@ pub use store::Store;
 pub use submissions::Submission;
 pub use sweep::Swept;
 pub use tenants::{TenantPatch, TenantRow};
+pub use webhooks::{
+    AttemptRow, AttemptSaid, ClaimedDelivery, DeliveriesState, DeliveryRow, NewWebhook, SealedSecret, Verdict,
+    WebhookPatch, WebhookRow,
+};

@@ -20,3 +20,4 @@ mod segments;
 mod submissions;
 mod sweep;
 mod tenancy;
+mod webhooks;
