@@ -22,6 +22,7 @@ mod replay;
 mod settings;
 mod upload;
 mod usage;
+mod webhooks;
 mod wishes;
 mod words;
 
