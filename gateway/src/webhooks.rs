@@ -123,14 +123,16 @@ async fn create(
     ApiJson(body): ApiJson<CreateWebhook>,
 ) -> Result<(StatusCode, Json<NewWebhookObject>), ApiError> {
     let registrar = &app.gateway.registrar;
+    let (url, events) = (registrar.judge_url(&body.url)?, to_events(&body.events)?);
+    let description = description(body.description)?;
     let id = WebhookId::generate();
     let (secret, sealed) = registrar.new_secret(&id)?;
     let new = NewWebhook {
         id,
         tenant: by.caller.tenant.clone(),
-        url: registrar.judge_url(&body.url)?,
-        description: description(body.description)?,
-        events: to_events(&body.events)?,
+        url,
+        description,
+        events,
         is_enabled: body.enabled.unwrap_or(true),
         secret: sealed,
     };
@@ -229,9 +231,7 @@ fn allowed() -> String {
 fn to_grace_ms(secs: Option<u64>) -> Result<i64> {
     let secs = secs.unwrap_or(DAY_SECS);
     let ms = i64::try_from(secs).ok().filter(|_| secs <= LONGEST_GRACE_SECS).map(|secs| secs * 1_000);
-    ms.ok_or_else(|| {
-        invalid("grace_secs", format!("`grace_secs` is at most {LONGEST_GRACE_SECS}, which is 7 days."))
-    })
+    ms.ok_or_else(|| invalid("grace_secs", format!("`grace_secs` is at most {LONGEST_GRACE_SECS}, which is 7 days.")))
 }
 
 #[cfg(test)]

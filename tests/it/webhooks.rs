@@ -86,5 +86,8 @@ async fn a_worker_of_its_own_tells_the_life_of_a_batch() {
     assert!(all, "{:?}\n{}", kinds(), site.log());
     assert!(hooks.got().iter().all(|hook| verifies(hook, &webhook)));
     let metrics = site.metrics(&services.worker).await;
-    assert!(metrics.contains("tandem_webhooks_attempts_total") && metrics.contains("outcome=\"delivered\""), "{metrics}");
+    assert!(
+        metrics.contains("tandem_webhooks_attempts_total") && metrics.contains("outcome=\"delivered\""),
+        "{metrics}"
+    );
 }

@@ -127,8 +127,7 @@ impl TestApp {
             ..GatewaySettings::default()
         };
         let (backend, registrar) = (Arc::new(script), Registrar::new(&WebhooksSettings::default()).unwrap());
-        let gateway =
-            Gateway::new(settings, store.clone(), blobs, doorbell, backend, true, registrar, drain.clone());
+        let gateway = Gateway::new(settings, store.clone(), blobs, doorbell, backend, true, registrar, drain.clone());
         let gateway = Arc::new(gateway);
         let http = HttpSettings { max_body_bytes: MAX_JSON, ..HttpSettings::default() };
         let router = Arc::clone(&gateway).routes(&http);

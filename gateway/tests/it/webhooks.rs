@@ -104,7 +104,10 @@ async fn deliveries_are_listed_with_their_attempts_and_replayed() {
     let ended = &listed["data"][0];
     let again = app.post(&format!("{path}/deliveries/{}/replay", ended["id"].as_str().unwrap()), json!({})).await.ok();
 
-    assert_eq!((&ended["id"], &ended["type"], &ended["status"]), (&sent["id"], &json!("webhook.test"), &json!("failed")));
+    assert_eq!(
+        (&ended["id"], &ended["type"], &ended["status"]),
+        (&sent["id"], &json!("webhook.test"), &json!("failed"))
+    );
     assert_eq!(ended["payload"]["data"]["id"], webhook["id"]);
     let attempt = &ended["attempts"][0];
     assert_eq!((&attempt["status_code"], &attempt["outcome"]), (&json!(500), &json!("refused")));
