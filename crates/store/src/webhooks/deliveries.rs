@@ -142,9 +142,7 @@ impl Store {
             .await
             .map_err(db)?;
         let Some(row) = row else { return Ok(None) };
-        let mut delivery = [delivery_row(&row)?];
-        self.add_attempts(&mut delivery).await?;
-        Ok(delivery.into_iter().next())
+        Ok(self.with_attempts(vec![counted(&row)?]).await?.into_iter().next())
     }
 
     /// A page of a webhook's deliveries with their attempts, newest first, and whether there are more.
@@ -156,14 +154,13 @@ impl Store {
     ) -> Result<(Vec<DeliveryRow>, bool)> {
         let filters = [("webhook_id", Some(webhook.as_str())), ("status", status.map(DeliveryStatus::as_str))];
         let page = (page.0.map(DeliveryId::as_str), page.1);
-        let (mut rows, has_more) =
-            self.newest("SELECT * FROM webhook_deliveries", &filters, page, delivery_row).await?;
-        self.add_attempts(&mut rows).await?;
-        Ok((rows, has_more))
+        let (rows, has_more) = self.newest("SELECT * FROM webhook_deliveries", &filters, page, counted).await?;
+        Ok((self.with_attempts(rows).await?, has_more))
     }
 
-    async fn add_attempts(&self, deliveries: &mut [DeliveryRow]) -> Result<()> {
-        let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id.as_str()).collect();
+    /// Adds to each delivery as many attempts as it had when it was read: one that was recorded since would not go with its status.
+    async fn with_attempts(&self, deliveries: Vec<(DeliveryRow, usize)>) -> Result<Vec<DeliveryRow>> {
+        let ids: Vec<_> = deliveries.iter().map(|(delivery, _)| delivery.id.as_str()).collect();
         let ids_of = self.texts_of_json();
         let rows = self
             .sql(&format!("SELECT * FROM webhook_attempts WHERE delivery_id IN ({ids_of}) ORDER BY id"))
@@ -175,10 +172,12 @@ impl Store {
         for row in &rows {
             attempts.entry(Columns(row).text("delivery_id")?).or_default().push(attempt_row(row)?);
         }
-        for delivery in deliveries {
-            delivery.attempts = attempts.remove(delivery.id.as_str()).unwrap_or_default();
-        }
-        Ok(())
+        let complete = |(delivery, count): (DeliveryRow, usize)| {
+            let mut attempts = attempts.remove(delivery.id.as_str()).unwrap_or_default();
+            attempts.truncate(count);
+            DeliveryRow { attempts, ..delivery }
+        };
+        Ok(deliveries.into_iter().map(complete).collect())
     }
 
     async fn add_delivery(&self, webhook: &WebhookRow, told: &Told<'_>) -> Result<DeliveryRow> {
@@ -220,6 +219,12 @@ fn require_enabled(webhook: &WebhookRow) -> Result<()> {
     }
     let text = format!("The webhook {} is disabled. Enable it first: PATCH it with {{\"enabled\": true}}.", webhook.id);
     Err(Error::new(Kind::Conflict, text).with_code("webhook_disabled"))
+}
+
+/// A delivery without its attempts, and how many there are.
+fn counted(row: &AnyRow) -> Result<(DeliveryRow, usize)> {
+    let count = Columns(row).int("attempts")?;
+    Ok((delivery_row(row)?, usize::try_from(count).unwrap_or_default()))
 }
 
 fn delivery_row(row: &AnyRow) -> Result<DeliveryRow> {
