@@ -23,7 +23,7 @@ test-rust:
 	$(CARGO) build --workspace --bins --locked
 	scripts/with-postgres.sh scripts/with-rabbitmq.sh $(CARGO) test --workspace --locked --no-fail-fast
 
-test-sdk: $(VENV)/ready tests/oidc/node_modules/ready tests/node/node_modules/ready
+test-sdk: $(VENV)/ready tests/oidc/node_modules/ready tests/node/node_modules/ready tests/hooks/node_modules/ready
 	$(CARGO) build --bin tandem --bin orchestrator --locked
 	$(VENV)/bin/pytest -q tests/sdk
 
@@ -37,6 +37,10 @@ tests/oidc/node_modules/ready: tests/oidc/package-lock.json
 
 tests/node/node_modules/ready: tests/node/package-lock.json
 	scripts/npm.sh tests/node
+	touch $@
+
+tests/hooks/node_modules/ready: tests/hooks/package-lock.json
+	scripts/npm.sh tests/hooks
 	touch $@
 
 bench: bench-gateway bench-proxies ## what the gateway adds to a request, against the simulator and beside nginx
@@ -84,4 +88,4 @@ migrate: ## bring the database of tandem.toml to this version
 
 clean: ## remove what was built and the embedded data
 	$(CARGO) clean
-	rm -rf data $(VENV) tests/oidc/node_modules tests/node/node_modules
+	rm -rf data $(VENV) tests/oidc/node_modules tests/node/node_modules tests/hooks/node_modules

@@ -1,9 +1,9 @@
 //! `/admin/v1`: tenants, keys, limits and what an operator may look at. Every change is recorded with who made it.
 
-mod access;
+pub(crate) mod access;
 mod audit;
 mod batches;
-mod bounds;
+pub(crate) mod bounds;
 mod deployments;
 mod keys;
 mod limits;

@@ -9,7 +9,7 @@ use crate::{
     models, openapi,
     overload::Overload,
     replay::Replays,
-    uploads, usage, words,
+    uploads, usage, webhooks as hooks, words,
 };
 use axum::{
     Router,
@@ -24,6 +24,7 @@ use queue::Doorbell;
 use std::{sync::Arc, time::Duration};
 use store::{Blobs, Store};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use webhooks::Registrar;
 
 /// Room for the parts of a form around the file itself.
 const FORM_OVERHEAD_BYTES: u64 = 1024 * 1024;
@@ -45,6 +46,7 @@ pub struct Gateway {
     /// Uploads go on to their clean-up when the client has gone.
     pub(crate) uploads: TaskTracker,
     pub(crate) replays: Replays,
+    pub(crate) registrar: Registrar,
 }
 
 /// What the handlers are given.
@@ -72,6 +74,7 @@ impl Gateway {
         doorbell: Arc<dyn Doorbell>,
         backend: Arc<dyn ModelBackend>,
         is_simulator: bool,
+        registrar: Registrar,
         drain: Drain,
     ) -> Self {
         let miss_interval = Duration::from_millis(settings.keys_miss_refresh_ms);
@@ -93,6 +96,7 @@ impl Gateway {
             identity,
             limits,
             ledger,
+            registrar,
         }
     }
 
@@ -169,6 +173,7 @@ fn api(app: &App, form_bytes: usize, part_bytes: usize) -> Router<App> {
         .merge(identity::guard(file_routes(form_bytes), Scope::Files, app))
         .merge(identity::guard(upload_routes(part_bytes), Scope::Files, app))
         .merge(identity::guard(batch_routes(), Scope::Batches, app))
+        .merge(identity::guard(hooks::routes(), Scope::Batches, app))
         .merge(identity::guard(Router::new().route("/v1/usage", get(usage::own)), Scope::Usage, app))
         .merge(identity::guard(admin::routes(), Scope::Admin, app))
 }

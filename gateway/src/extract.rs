@@ -3,7 +3,7 @@
 use crate::app::{App, Bounds};
 use axum::{
     body::Body,
-    extract::{FromRequest, FromRequestParts, Multipart, Path, Query, Request},
+    extract::{FromRequest, FromRequestParts, Multipart, Path, Query, Request, rejection::PathRejection},
 };
 use bytes::Bytes;
 use chassis::http::ApiError;
@@ -26,6 +26,9 @@ pub(crate) struct ApiJson<T>(pub(crate) T);
 
 /// The one variable part of a path.
 pub(crate) struct ApiPath(pub(crate) String);
+
+/// The two variable parts of a path.
+pub(crate) struct ApiPaths(pub(crate) String, pub(crate) String);
 
 /// A query string of a known shape.
 pub(crate) struct ApiQuery<T>(pub(crate) T);
@@ -56,10 +59,17 @@ impl FromRequestParts<App> for ApiPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let Path(id) = Path::<String>::from_request_parts(parts, app)
-            .await
-            .map_err(|rejection| Error::invalid("The id in the path is not valid UTF-8.").with_source(rejection))?;
+        let Path(id) = Path::<String>::from_request_parts(parts, app).await.map_err(bad_path)?;
         Ok(Self(id))
+    }
+}
+
+impl FromRequestParts<App> for ApiPaths {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Path((first, second)) = Path::<(String, String)>::from_request_parts(parts, app).await.map_err(bad_path)?;
+        Ok(Self(first, second))
     }
 }
 
@@ -108,6 +118,10 @@ impl FromRequest<App> for FormOrJson {
         let ApiForm(form) = ApiForm::from_request(request, app).await?;
         Ok(Self::Form(form))
     }
+}
+
+fn bad_path(rejection: PathRejection) -> Error {
+    Error::invalid("The id in the path is not valid UTF-8.").with_source(rejection)
 }
 
 fn require_json(headers: &HeaderMap) -> Result<()> {

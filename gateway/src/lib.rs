@@ -24,6 +24,7 @@ mod settings;
 mod upload;
 mod uploads;
 mod usage;
+mod webhooks;
 mod wishes;
 mod words;
 

@@ -11,6 +11,7 @@ use queue::{BatchEvents, DoorbellSettings, EventsSettings, UsageEvents};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 use store::DataSettings;
+use webhooks::{Registrar, WebhooksSettings};
 
 /// Every setting of the `gateway` process, with its default.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -24,6 +25,7 @@ struct Settings {
     models: ModelsSettings,
     gateway: GatewaySettings,
     events: EventsSettings,
+    webhooks: WebhooksSettings,
     drain: DrainSettings,
     telemetry: TelemetrySettings,
 }
@@ -43,7 +45,8 @@ async fn main() -> anyhow::Result<()> {
     let blobs = settings.data.open_blobs()?;
     let doorbell = queue::open(&settings.doorbell, &store)?;
     let backend = orchestrator::open(&settings.orchestrator, &settings.models, &mut process)?;
-    let gateway = Gateway::new(settings.gateway, store, blobs, doorbell, backend, false, process.drain());
+    let registrar = Registrar::new(&settings.webhooks)?;
+    let gateway = Gateway::new(settings.gateway, store, blobs, doorbell, backend, false, registrar, process.drain());
     let gateway = Arc::new(gateway);
     let listener = http::bind(settings.http.bind).await?;
     let routes = gateway.clone().routes(&settings.http);

@@ -4,7 +4,7 @@ mod outcomes;
 mod public;
 pub(crate) mod words;
 
-use crate::{admin::AdminApi, app::App};
+use crate::{admin::AdminApi, app::App, webhooks::WebhooksApi};
 use axum::{
     Router,
     response::{Html, IntoResponse},
@@ -48,6 +48,7 @@ static DOCUMENT: LazyLock<String> =
     (name = "Models"),
     (name = "Files"),
     (name = "Batches"),
+    (name = "Webhooks"),
     (name = "Usage"),
     (name = "Tenants"),
     (name = "Keys"),
@@ -97,7 +98,7 @@ struct Service;
 /// The whole document.
 fn document() -> utoipa::openapi::OpenApi {
     let mut document = Head::openapi();
-    for part in [public::PublicApi::openapi(), AdminApi::openapi(), Service::openapi()] {
+    for part in [public::PublicApi::openapi(), WebhooksApi::openapi(), AdminApi::openapi(), Service::openapi()] {
         document.merge(part);
     }
     document.security = Some(vec![

@@ -3,6 +3,7 @@
 use crate::{
     batch::terms::{Terms, time},
     usage::{Column, NameMap, Tolerance},
+    webhooks::WebhooksAction,
 };
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Batch(BatchArgs),
     /// Messages that could not be used, at the broker.
     Dlq(DlqArgs),
+    /// Webhooks: who is told what happens to batches, over the HTTP API.
+    Webhooks(WebhooksArgs),
     /// What was used and what it cost, over the HTTP API.
     Usage(UsageArgs),
     /// Measure what the gateway adds: the same load through it and directly to the model server.
@@ -342,6 +345,14 @@ pub(crate) enum BatchAction {
         #[arg(long, short)]
         output: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhooksArgs {
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+    #[command(subcommand)]
+    pub(crate) action: WebhooksAction,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod migrate;
 mod settings;
 mod up;
 mod usage;
+mod webhooks;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -44,6 +45,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => keys::run(&load()?, args).await?,
         Command::Dlq(args) => dlq::run(&load()?, args).await?,
         Command::Batch(args) => return batch::run(args).await,
+        Command::Webhooks(args) => webhooks::run(args).await?,
         Command::Usage(args) => return usage::run(args, &load).await,
         Command::Bench(args) => bench::run(args).await?,
         Command::Doctor => return doctor::run(&load()?).await,

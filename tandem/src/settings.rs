@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use simulator::SimulatorSettings;
 use std::path::Path;
 use store::DataSettings;
+use webhooks::WebhooksSettings;
 use worker::WorkerSettings;
 
 /// The settings of `tandem`.
@@ -31,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) gateway: GatewaySettings,
     pub(crate) worker: WorkerSettings,
     pub(crate) events: EventsSettings,
+    pub(crate) webhooks: WebhooksSettings,
     pub(crate) simulator: SimulatorSettings,
 }
 

@@ -13,6 +13,7 @@ use queue::{BatchEvents, Doorbell, UsageEvents};
 use std::sync::Arc;
 use store::{Author, Blobs, NewKey, Store};
 use tokio::net::TcpListener;
+use webhooks::{Registrar, Webhooks};
 use worker::Worker;
 
 pub(crate) async fn run(settings: Settings, args: UpArgs) -> anyhow::Result<()> {
@@ -34,8 +35,10 @@ pub(crate) async fn run(settings: Settings, args: UpArgs) -> anyhow::Result<()> 
     process.support(|drain| events.run(drain.token()));
     let told = BatchEvents::new(&settings.events, &settings.doorbell, store.clone())?;
     process.support(|drain| told.run(drain.token()));
+    let webhooks = Webhooks::new(settings.webhooks.clone(), store.clone())?;
+    process.part(|drain| webhooks.run(drain));
     let parts = Parts { store, blobs, doorbell, backend: models.backend };
-    serve_api(&settings, parts.clone(), api, models.is_simulator, &mut process);
+    serve_api(&settings, parts.clone(), api, models.is_simulator, &mut process)?;
     let worker = worker(&settings, parts)?;
     process.part(|drain| worker.run(drain));
     Ok(process.run().await?)
@@ -50,7 +53,13 @@ struct Parts {
     backend: Arc<dyn ModelBackend>,
 }
 
-fn serve_api(settings: &Settings, parts: Parts, listener: TcpListener, is_simulator: bool, process: &mut Process) {
+fn serve_api(
+    settings: &Settings,
+    parts: Parts,
+    listener: TcpListener,
+    is_simulator: bool,
+    process: &mut Process,
+) -> anyhow::Result<()> {
     let gateway = Arc::new(Gateway::new(
         settings.gateway.clone(),
         parts.store,
@@ -58,11 +67,13 @@ fn serve_api(settings: &Settings, parts: Parts, listener: TcpListener, is_simula
         parts.doorbell,
         parts.backend,
         is_simulator,
+        Registrar::new(&settings.webhooks)?,
         process.drain(),
     ));
     let routes = gateway.clone().routes(&settings.http);
     process.part(|drain| gateway.run_background(drain));
     process.part(|drain| chassis::http::serve(listener, routes, drain));
+    Ok(())
 }
 
 fn worker(settings: &Settings, parts: Parts) -> anyhow::Result<Worker> {

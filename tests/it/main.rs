@@ -18,3 +18,4 @@ mod services;
 mod spare;
 mod storm;
 mod submissions;
+mod webhooks;

@@ -48,7 +48,10 @@ def one_of_each(client):
     line = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"tandem-sim","messages":[]}}\n'
     file = made(client, "/v1/files", data={"purpose": "batch"}, files={"file": ("input.jsonl", line)})
     batch = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    webhook = made(client, "/v1/webhooks", json={"url": "https://hooks.example.com", "events": ["batch.failed"]})
     return {
+        "/v1/webhooks/{id}": webhook,
+        "/v1/webhooks/{id}/deliveries": webhook,
         "/admin/v1/tenants/{id}": tenant,
         "/admin/v1/keys/{id}": made(client, "/admin/v1/keys", json={"name": "to look at", "tenant_id": tenant}),
         "/admin/v1/limits/{id}": made(client, "/admin/v1/limits", json=limit),

@@ -2,12 +2,14 @@
 //! may be killed at any moment, on SQLite or PostgreSQL.
 
 mod collector;
+mod hooks;
 mod issuer;
 mod link;
 pub mod pubsub;
 mod served;
 
 pub use collector::Collector;
+pub use hooks::{Hook, Hooks};
 pub use issuer::Issuer;
 pub use link::Link;
 

@@ -9,6 +9,7 @@ use queue::{BatchEvents, DoorbellSettings, EventsSettings, SubmissionsSettings, 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use store::DataSettings;
+use webhooks::{Webhooks, WebhooksSettings};
 use worker::{Worker, WorkerSettings};
 
 /// Every setting of the `worker` process, with its default.
@@ -23,6 +24,7 @@ struct Settings {
     models: ModelsSettings,
     worker: WorkerSettings,
     events: EventsSettings,
+    webhooks: WebhooksSettings,
     drain: DrainSettings,
     telemetry: TelemetrySettings,
 }
@@ -38,6 +40,7 @@ impl Default for Settings {
             models: ModelsSettings::default(),
             worker: WorkerSettings::default(),
             events: EventsSettings::default(),
+            webhooks: WebhooksSettings::default(),
             drain: DrainSettings::default(),
             telemetry: TelemetrySettings::default(),
         }
@@ -59,11 +62,13 @@ async fn main() -> anyhow::Result<()> {
     let blobs = settings.data.open_blobs()?;
     let doorbell = queue::open(&settings.doorbell, &store)?;
     let backend = orchestrator::open(&settings.orchestrator, &settings.models, &mut process)?;
+    let webhooks = Webhooks::new(settings.webhooks, store.clone())?;
     let submissions = settings.submissions.open(&settings.doorbell)?;
     let worker =
         Worker::new(store, blobs, doorbell, backend, settings.worker).taking_in(submissions, settings.submissions);
     process.support(|drain| events.run(drain.token()));
     process.support(|drain| told.run(drain.token()));
     process.part(|drain| worker.run(drain));
+    process.part(|drain| webhooks.run(drain));
     Ok(process.run().await?)
 }

@@ -93,6 +93,18 @@ id!(
     AuditId, "audit_"
 );
 id!(
+    /// Where a tenant wants to be told of events.
+    WebhookId, "wh_"
+);
+id!(
+    /// An event on its way to one webhook.
+    DeliveryId, "dlv_"
+);
+id!(
+    /// One try of a delivery.
+    AttemptId, "att_"
+);
+id!(
     /// One gateway process. Made anew at each start, like a worker's.
     ReplicaId, "replica_"
 );

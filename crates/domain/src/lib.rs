@@ -17,6 +17,7 @@ mod money;
 mod pointer;
 mod terms;
 mod usage;
+mod webhook;
 
 pub use batch::{BatchStatus, Endpoint, LineCounts, ShardStatus, completion_window_secs};
 pub use bitmap::Bitmap;
@@ -24,8 +25,8 @@ pub use context::{Class, RequestContext, Wishes};
 pub use error::{Error, Kind, Result};
 pub use event::{BatchEventKind, quarter_reached};
 pub use id::{
-    AuditId, BatchId, EventId, FileId, KeyId, LimitId, PartId, ReplicaId, RequestId, ShardId, TenantId, UploadId,
-    UsageId, WorkerId,
+    AttemptId, AuditId, BatchId, DeliveryId, EventId, FileId, KeyId, LimitId, PartId, ReplicaId, RequestId, ShardId,
+    TenantId, UploadId, UsageId, WebhookId, WorkerId,
 };
 pub use identity::{Caller, ModelAccess, Scope, Scopes};
 pub use label::{MAX_NAME_CHARS, MAX_NOTE_CHARS, judge_name, judge_note};
@@ -35,3 +36,4 @@ pub use money::Money;
 pub use pointer::{Pointer, PointerKind};
 pub use terms::{DailyWindow, LINES_A_SHARD, Priority, Terms, lines_of_cap, shards_of_cap};
 pub use usage::Usage;
+pub use webhook::{AttemptOutcome, DeliveryStatus, DisabledReason};

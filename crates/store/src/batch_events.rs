@@ -72,18 +72,22 @@ impl Store {
         percent: i64,
     ) -> Result<()> {
         let id = EventId::generate();
-        let statement = self
+        let row = self
             .sql(
                 "INSERT INTO batch_events (id, batch_id, tenant_id, kind, percent, created_at_ms) \
-             SELECT $1, b.id, b.tenant_id, $3, $4, now_ms() FROM batches b WHERE b.id = $2 \
-             ON CONFLICT (batch_id, kind, percent) DO NOTHING",
+                 SELECT $1, b.id, b.tenant_id, $3, $4, now_ms() FROM batches b WHERE b.id = $2 \
+                 ON CONFLICT (batch_id, kind, percent) DO NOTHING RETURNING *",
             )
             .bind(id.as_str().to_owned())
             .bind(batch.as_str().to_owned())
             .bind(kind.as_str())
-            .bind(percent);
-        let is_new = statement.execute(&mut **tx).await.map_err(db)?.rows_affected() > 0;
-        if is_new && self.publishes_events() {
+            .bind(percent)
+            .fetch_optional(&mut **tx)
+            .await
+            .map_err(db)?;
+        let Some(row) = row else { return Ok(()) };
+        self.tell_webhooks(tx, &batch_event(&row)?).await?;
+        if self.publishes_events() {
             self.put_event_into_outbox(tx, &id).await?;
         }
         Ok(())

@@ -27,6 +27,8 @@ impl Dialect {
                 .replace(" FOR UPDATE OF s SKIP LOCKED", "")
                 .replace(" FOR UPDATE SKIP LOCKED", "")
                 .replace(" FOR UPDATE", "")
+                .replace(" FOR NO KEY UPDATE", "")
+                .replace(" FOR KEY SHARE", "")
                 .replace("jsonb_array_elements_text(CAST($1 AS jsonb))", "value FROM json_each($1)")
                 .replace("now_ms()", "CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)"),
         }

@@ -53,6 +53,7 @@ mod sweep;
 mod tenants;
 mod upload_parts;
 mod uploads;
+mod webhooks;
 
 pub use audit::{AuditEntry, AuditQuery, AuditRow, Author};
 pub use backlog::{Backlog, TenantWork};
@@ -93,3 +94,7 @@ pub use sweep::Swept;
 pub use tenants::{TenantPatch, TenantRow};
 pub use upload_parts::{NewPart, PartBounds, PartRow, part_blob, upload_folder};
 pub use uploads::{Completion, NewUpload, UploadRow, UploadStatus};
+pub use webhooks::{
+    AttemptRow, AttemptSaid, ClaimedDelivery, DeliveriesState, DeliveryRow, NewWebhook, SealedSecret, Verdict,
+    WebhookPatch, WebhookRow,
+};

@@ -71,6 +71,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../../../migrations/sqlite/0008_add_uploads.sql"),
     },
     Step {
+        number: 9,
+        name: "add_webhooks",
+        postgres: include_str!("../../../migrations/postgres/0009_add_webhooks.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0009_add_webhooks.sql"),
+    },
+    Step {
         number: 10,
         name: "add_submissions",
         postgres: include_str!("../../../migrations/postgres/0010_add_submissions.sql"),

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use sqlx::{Any, Transaction, any::AnyRow};
 
 /// What may belong to a tenant, with the words for it. Its ledger counts: a bill must name who pays it.
-const BELONGINGS: [(&str, &str); 5] = [
+const BELONGINGS: [(&str, &str); 6] = [
     ("keys", "keys"),
     ("limits", "limits"),
     ("files", "files"),
     ("batches", "batches"),
+    ("webhook_endpoints", "webhooks"),
     ("usage_records", "usage records"),
 ];
 

@@ -21,3 +21,4 @@ pub mod responses;
 pub mod sse;
 pub mod upload;
 pub mod usage;
+pub mod webhook;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use store::Author;
 
 /// What operators read is kept by nobody on the way.
-pub(super) async fn kept_by_nobody(mut response: Response) -> Response {
+pub(crate) async fn kept_by_nobody(mut response: Response) -> Response {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -29,9 +29,9 @@ pub(super) fn require_within(caller: &Caller, scopes: Scopes, models: &ModelAcce
 }
 
 /// Who makes a change.
-pub(super) struct By {
-    pub(super) caller: Arc<Caller>,
-    pub(super) author: Author,
+pub(crate) struct By {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) author: Author,
 }
 
 impl<S: Sync> FromRequestParts<S> for By {

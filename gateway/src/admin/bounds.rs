@@ -10,7 +10,7 @@ use wire::batch::List;
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
+pub(crate) struct ListQuery {
     /// Give what comes after the item of this id: the `last_id` of the page before.
     after: Option<String>,
     /// At most this many; 20 where it is not said.
@@ -20,23 +20,23 @@ pub(super) struct ListQuery {
 
 impl ListQuery {
     /// The id to go on after.
-    pub(super) fn after<T>(&self, id: impl Fn(String) -> T) -> Option<T> {
+    pub(crate) fn after<T>(&self, id: impl Fn(String) -> T) -> Option<T> {
         self.after.clone().map(id)
     }
 
     /// How many are asked for.
-    pub(super) fn limit(&self) -> Result<i64> {
+    pub(crate) fn limit(&self) -> Result<i64> {
         limit(self.limit.as_deref())
     }
 }
 
 /// How many items a page may have.
-pub(super) fn limit(given: Option<&str>) -> Result<i64> {
+pub(crate) fn limit(given: Option<&str>) -> Result<i64> {
     paging::limit(given, 20, 100)
 }
 
 /// A page of rows in the shape of the wire.
-pub(super) fn page<R, T>(
+pub(crate) fn page<R, T>(
     (rows, has_more): (Vec<R>, bool),
     to_wire: impl Fn(R) -> T,
     id: impl Fn(&T) -> &str,
@@ -45,31 +45,31 @@ pub(super) fn page<R, T>(
 }
 
 /// A name: something to read on one line.
-pub(super) fn name(param: &str, text: String) -> Result<String> {
+pub(crate) fn name(param: &str, text: String) -> Result<String> {
     judge_name(&text).map_err(|wrong| invalid(param, format!("`{param}` {wrong}.")))?;
     Ok(text)
 }
 
 /// A note: it may be empty.
-pub(super) fn note(text: String) -> Result<String> {
+pub(crate) fn note(text: String) -> Result<String> {
     judge_note(&text).map_err(|wrong| invalid("note", format!("`note` {wrong}.")))?;
     Ok(text)
 }
 
 /// A value that is not allowed.
-pub(super) fn invalid(param: &str, message: String) -> Error {
+pub(crate) fn invalid(param: &str, message: String) -> Error {
     Error::invalid(message).with_param(param).with_code("invalid_value")
 }
 
 /// Nothing of that id.
-pub(super) fn no_such(what: &str, id: &str) -> Error {
+pub(crate) fn no_such(what: &str, id: &str) -> Error {
     let shown: String = id.chars().take(64).collect();
     Error::not_found(format!("There is no {what} `{shown}`."))
 }
 
 /// The answer to a deletion.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Deleted {
+pub(crate) struct Deleted {
     /// What is gone.
     id: String,
     /// What it was.
@@ -79,13 +79,13 @@ pub(super) struct Deleted {
 }
 
 impl Deleted {
-    pub(super) fn new(object: &'static str, id: impl ToString) -> Self {
+    pub(crate) fn new(object: &'static str, id: impl ToString) -> Self {
         Self { id: id.to_string(), object, deleted: true }
     }
 }
 
 /// Milliseconds as the seconds of the wire.
-pub(super) fn secs(ms: i64) -> i64 {
+pub(crate) fn secs(ms: i64) -> i64 {
     ms.div_euclid(1_000)
 }
 

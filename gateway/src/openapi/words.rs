@@ -1,6 +1,9 @@
 //! Values that are one of a few words, which the code itself lists.
 
-use domain::{BatchStatus, Endpoint, LimitKind, Priority, Scope, SubjectKind};
+use domain::{
+    AttemptOutcome, BatchEventKind, BatchStatus, DeliveryStatus, DisabledReason, Endpoint, LimitKind, Priority, Scope,
+    SubjectKind,
+};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -100,3 +103,47 @@ impl PartialSchema for FormatWord {
 }
 
 impl ToSchema for FormatWord {}
+
+/// What happens to a batch that a webhook may want to hear.
+pub(crate) struct EventWord;
+
+impl PartialSchema for EventWord {
+    fn schema() -> RefOr<Schema> {
+        one_of(BatchEventKind::ALL.map(BatchEventKind::as_str))
+    }
+}
+
+impl ToSchema for EventWord {}
+
+/// How far a delivery is.
+pub(crate) struct DeliveryStatusWord;
+
+impl PartialSchema for DeliveryStatusWord {
+    fn schema() -> RefOr<Schema> {
+        one_of(DeliveryStatus::ALL.map(DeliveryStatus::as_str))
+    }
+}
+
+impl ToSchema for DeliveryStatusWord {}
+
+/// How an attempt ended.
+pub(crate) struct AttemptOutcomeWord;
+
+impl PartialSchema for AttemptOutcomeWord {
+    fn schema() -> RefOr<Schema> {
+        one_of(AttemptOutcome::ALL.map(AttemptOutcome::as_str))
+    }
+}
+
+impl ToSchema for AttemptOutcomeWord {}
+
+/// Why the platform disabled a webhook.
+pub(crate) struct DisabledReasonWord;
+
+impl PartialSchema for DisabledReasonWord {
+    fn schema() -> RefOr<Schema> {
+        one_of(DisabledReason::ALL.map(DisabledReason::as_str))
+    }
+}
+
+impl ToSchema for DisabledReasonWord {}

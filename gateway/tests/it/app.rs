@@ -16,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 use store::{Blobs, NewKey, Store};
 use tempfile::TempDir;
 use tower::ServiceExt;
+use webhooks::{Registrar, WebhooksSettings};
 
 pub(crate) const BOUNDARY: &str = "boundary-of-the-test";
 pub(crate) const MAX_JSON: usize = 64 * 1024;
@@ -155,8 +156,9 @@ impl TestApp {
             uploads: UploadsSettings { max_bytes: MAX_UPLOAD, max_part_bytes: MAX_PART, ..UploadsSettings::default() },
             ..GatewaySettings::default()
         };
-        let gateway =
-            Arc::new(Gateway::new(settings, store.clone(), blobs, doorbell, Arc::new(script), true, drain.clone()));
+        let (backend, registrar) = (Arc::new(script), Registrar::new(&WebhooksSettings::default()).unwrap());
+        let gateway = Gateway::new(settings, store.clone(), blobs, doorbell, backend, true, registrar, drain.clone());
+        let gateway = Arc::new(gateway);
         let http = HttpSettings { max_body_bytes: MAX_JSON, ..HttpSettings::default() };
         let router = Arc::clone(&gateway).routes(&http);
         Self { folder, store, drain, gateway, router, key, stranger }

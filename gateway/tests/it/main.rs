@@ -20,3 +20,4 @@ mod replay_ends;
 mod scheduling;
 mod uploads;
 mod usage;
+mod webhooks;

@@ -30,7 +30,7 @@ async fn routed(app: &TestApp) -> Operations {
     let paths = ids.split('"').skip(1).step_by(2).map(str::to_owned);
     let mut all = Operations::new();
     for path in paths {
-        let address = path.replace("{*id}", "x").replace("{id}", "x");
+        let address = path.replace("{*id}", "x").replace("{id}", "x").replace("{delivery}", "x");
         let mut methods = BTreeSet::new();
         for method in METHODS {
             let body =

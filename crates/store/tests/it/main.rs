@@ -22,3 +22,4 @@ mod submissions;
 mod sweep;
 mod tenancy;
 mod uploads;
+mod webhooks;
