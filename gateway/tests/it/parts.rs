@@ -119,7 +119,7 @@ async fn what_does_not_add_up_is_refused_and_can_be_mended() {
     let upload = create(&app, 3).await;
     let one = part(&app, &upload, b"ab").await;
 
-    let short = complete(&app, &upload, &[one.clone()]).await;
+    let short = complete(&app, &upload, std::slice::from_ref(&one)).await;
     let unknown = complete(&app, &upload, &[one.clone(), "part_x".to_owned()]).await;
     let twice = complete(&app, &upload, &[one.clone(), one.clone()]).await;
     let none = complete(&app, &upload, &[]).await;
