@@ -34,7 +34,7 @@ quietly() { # shows what a command said only when it failed
 check() {
     local folder="$copy/$1"
     if ! quietly terraform -chdir="$folder" init -backend=false -no-color; then
-        echo "$1: the providers can't be had: Terraform reaches neither its registry nor a mirror (TF_CLI_CONFIG_FILE)" >&2
+        echo "$1: init failed. Providers come from the registry or from the mirror that TF_CLI_CONFIG_FILE names." >&2
         return 1
     fi
     # Called where failures are collected, so `set -e` does not hold here.
