@@ -69,7 +69,7 @@ resource "google_cloud_run_v2_service" "main" {
       name       = "main"
       image      = var.image
       command    = var.command
-      depends_on = var.database_proxy == null ? [] : ["database-proxy"]
+      depends_on = concat(var.database_proxy == null ? [] : ["database-proxy"], var.collector_image == null ? [] : ["collector"])
 
       ports {
         container_port = var.http_port
@@ -176,6 +176,35 @@ resource "google_cloud_run_v2_service" "main" {
           http_get {
             path = "/liveness"
             port = 9801
+          }
+        }
+      }
+    }
+
+    dynamic "containers" {
+      for_each = var.collector_image[*]
+      content {
+        name  = "collector"
+        image = containers.value
+        args  = ["--config=env:COLLECTOR_CONFIG"]
+
+        env {
+          name  = "COLLECTOR_CONFIG"
+          value = file("${path.module}/collector.yaml")
+        }
+
+        resources {
+          cpu_idle = var.billing == "request"
+          limits   = { cpu = "0.5", memory = "256Mi" }
+        }
+
+        startup_probe {
+          period_seconds    = 5
+          failure_threshold = 24
+          timeout_seconds   = 5
+          http_get {
+            path = "/"
+            port = 13133
           }
         }
       }

@@ -245,6 +245,17 @@ variable "database_proxy" {
   }
 }
 
+variable "collector_image" {
+  description = "OpenTelemetry collector (with Google's exporters) that runs beside the service, by digest; it takes OTLP at 127.0.0.1:4317. null = none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.collector_image == null || can(regex("^[^@]+@sha256:[0-9a-f]{64}$", var.collector_image))
+    error_message = "collector_image is pinned by digest (NAME@sha256:...)."
+  }
+}
+
 variable "egress" {
   description = "Way into the network: a subnetwork (Direct VPC egress) or a connector."
   type = object({

@@ -94,6 +94,25 @@ run "the_proxy_to_the_database_starts_first" {
   }
 }
 
+run "a_collector_beside_it_sends_what_it_measures" {
+  command = plan
+  variables {
+    collector_image = "r/collector@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.main.template[0].containers[1].name == "collector" && strcontains(one(google_cloud_run_v2_service.main.template[0].containers[1].env[*].value), "127.0.0.1:4317")
+    error_message = "The collector takes what the service sends."
+  }
+}
+
+run "a_tag_of_the_collector_is_refused" {
+  command = plan
+  variables {
+    collector_image = "r/collector:latest"
+  }
+  expect_failures = [var.collector_image]
+}
+
 run "direct_egress_uses_a_subnet_and_a_connector_is_a_switch" {
   command = plan
   variables {
