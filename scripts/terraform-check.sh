@@ -13,7 +13,7 @@ fi
 
 copy="$(mktemp -d)"
 trap 'rm -rf "$copy"' EXIT
-(cd "$root" && git ls-files -z --cached --others --exclude-standard -- infra | while IFS= read -r -d '' file; do
+(cd "$root" && git ls-files -z --cached --others --exclude-standard -- infra crates/store/src/store.rs | while IFS= read -r -d '' file; do
     if [ -e "$file" ]; then printf '%s\0' "$file"; fi
 done | xargs -0 cp --parents --target-directory "$copy")
 export CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 TF_INPUT=0
@@ -40,7 +40,17 @@ check() {
     # Called where failures are collected, so `set -e` does not hold here.
     quietly terraform -chdir="$folder" validate -no-color &&
         quietly terraform -chdir="$folder" test -no-color &&
-        echo "ok $1: $(tail -1 "$copy/log")"
+        echo "ok $1: $(tail -1 "$copy/log")" &&
+        check_environments "$1"
+}
+
+check_environments() { # each file of variables, in a test of its own
+    local variables
+    for variables in "$copy/$1"/envs/*.tfvars; do
+        [ -e "$variables" ] || return 0
+        quietly terraform -chdir="$copy/$1" test -no-color -test-directory=envs -var-file="envs/$(basename "$variables")" || return 1
+        echo "ok $1/envs/$(basename "$variables")"
+    done
 }
 
 if [ $# -eq 0 ]; then

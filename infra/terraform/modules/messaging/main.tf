@@ -125,3 +125,12 @@ resource "google_pubsub_subscription_iam_member" "subscriber" {
   role         = "roles/pubsub.subscriber"
   member       = each.value.member
 }
+
+# Listeners move what they can't read there themselves, with the reason.
+resource "google_pubsub_topic_iam_member" "dead_listener" {
+  for_each = local.subscribers
+
+  topic  = google_pubsub_topic.dead[each.value.topic].id
+  role   = "roles/pubsub.publisher"
+  member = each.value.member
+}

@@ -13,7 +13,7 @@ output "subscriptions" {
 output "dead_letter_topics" {
   description = "Full names of the dead-letter topics, by topic; known once Pub/Sub may publish there."
   value       = { for name, topic in google_pubsub_topic.dead : name => "projects/${var.project_id}/topics/${topic.name}" }
-  depends_on  = [google_pubsub_topic_iam_member.dead_publisher]
+  depends_on  = [google_pubsub_topic_iam_member.dead_publisher, google_pubsub_topic_iam_member.dead_listener]
 }
 
 output "dead_letter_subscriptions" {

@@ -45,6 +45,14 @@ run "pubsub_itself_may_move_dead_letters" {
   }
 }
 
+run "listeners_may_put_away_what_they_can_not_read" {
+  command = plan
+  assert {
+    condition     = google_pubsub_topic_iam_member.dead_listener["doorbell worker"].member == "serviceAccount:w@acme-dev-1.iam.gserviceaccount.com"
+    error_message = "The worker publishes to the dead-letter topic."
+  }
+}
+
 run "events_must_fit_their_schema" {
   command = plan
   assert {
