@@ -53,6 +53,7 @@ resource "google_kms_crypto_key_iam_member" "state_bucket" {
 }
 
 resource "google_storage_bucket" "state" {
+  #checkov:skip=CKV_GCP_62:Access is in Cloud Audit Logs; usage logs are for public websites
   name                        = "${var.project_id}-${var.prefix}-state"
   location                    = var.region
   uniform_bucket_level_access = true

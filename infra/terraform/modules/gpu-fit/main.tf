@@ -9,7 +9,7 @@ locals {
   max_model_len = coalesce(var.max_model_len, local.model.max_model_len)
   gib           = 1073741824
 
-  weights_gib        = local.model.parameters_billion * 1e9 * local.facts.bytes_per_parameter[var.format] / local.gib
+  weights_gib        = local.model.parameters_billion * 1000000000 * local.facts.bytes_per_parameter[var.format] / local.gib
   kv_bytes_per_token = 2 * local.model.layers * local.model.kv_heads * local.model.head_dim * var.kv_bytes
   sequence_gib       = local.kv_bytes_per_token * local.max_model_len / local.gib
 
@@ -21,8 +21,8 @@ locals {
   }
 
   divides = {
-    for count in [1, 2, 4, 8, 16] : count =>
-    local.model.attention_heads % count == 0 && (local.model.kv_heads % count == 0 || count % local.model.kv_heads == 0)
+    for count in [1, 2, 4, 8, 16] :
+    count => local.model.attention_heads % count == 0 && (local.model.kv_heads % count == 0 || count % local.model.kv_heads == 0)
   }
 
   # What would do in this region, smallest GPU memory first; the smallest machine stands for all with the same GPUs.
@@ -33,10 +33,12 @@ locals {
       order   = format("%06d-%06d", shape.gpu_count * local.facts.gpus[shape.gpu].memory_gb, shape.vcpus)
       gpus    = "${shape.gpu_count}-${shape.gpu}"
     }
-    if contains(local.facts.regions[var.region], shape.gpu)
-    && contains(local.facts.gpus[shape.gpu].formats, var.format)
-    && local.divides[shape.gpu_count]
-    && local.kv_gib[machine] >= local.sequence_gib
+    if alltrue([
+      contains(local.facts.regions[var.region], shape.gpu),
+      contains(local.facts.gpus[shape.gpu].formats, var.format),
+      local.divides[shape.gpu_count],
+      local.kv_gib[machine] >= local.sequence_gib,
+    ])
   ]
   by_order   = { for fit in local.fitting : "${fit.order}-${fit.machine}" => fit... }
   in_order   = [for order in sort(keys(local.by_order)) : local.by_order[order][0]]

@@ -4,44 +4,44 @@ locals {
   # By PromQL: a query that gives something when it is an alarm, how long that may last, and what to do.
   alarms = {
     first_token_slow = {
-      query = "histogram_quantile(0.95, sum by (le, gen_ai_request_model) (rate(gen_ai_client_operation_time_to_first_chunk_seconds_bucket[10m]))) > ${var.first_token_seconds}"
-      for   = "600s"
-      text  = "First tokens are slow. More replicas of the model, or a fallback; batch gives way by itself."
+      query   = "histogram_quantile(0.95, sum by (le, gen_ai_request_model) (rate(gen_ai_client_operation_time_to_first_chunk_seconds_bucket[10m]))) > ${var.first_token_seconds}"
+      lasting = "600s"
+      text    = "First tokens are slow. More replicas of the model, or a fallback; batch gives way by itself."
     }
     requests_wait_in_models = {
-      query = "sum by (model_name, cluster) (avg_over_time({\"__name__\"=\"vllm:num_requests_waiting\"}[5m])) > 10"
-      for   = "300s"
-      text  = "Model servers queue. More replicas, or GPUs are not to be had: look for pods that are Pending."
+      query   = "sum by (model_name, cluster) (avg_over_time({\"__name__\"=\"vllm:num_requests_waiting\"}[5m])) > 10"
+      lasting = "300s"
+      text    = "Model servers queue. More replicas, or GPUs are not to be had: look for pods that are Pending."
     }
     kv_cache_full = {
-      query = "max by (model_name, pod) (avg_over_time({\"__name__\"=\"vllm:kv_cache_usage_perc\"}[10m])) > ${var.kv_cache_share}"
-      for   = "600s"
-      text  = "A KV cache is full: requests are preempted. More replicas, or a smaller max-model-len."
+      query   = "max by (model_name, pod) (avg_over_time({\"__name__\"=\"vllm:kv_cache_usage_perc\"}[10m])) > ${var.kv_cache_share}"
+      lasting = "600s"
+      text    = "A KV cache is full: requests are preempted. More replicas, or a smaller max-model-len."
     }
     batch_late = {
-      query = "max(tandem_batch_oldest_seconds) > ${var.batch_hours * 3600}"
-      for   = "600s"
-      text  = "The oldest batch runs out of time. More workers, or room in the models: tandem_batch_room."
+      query   = "max(tandem_batch_oldest_seconds) > ${var.batch_hours * 3600}"
+      lasting = "600s"
+      text    = "The oldest batch runs out of time. More workers, or room in the models: tandem_batch_room."
     }
     limits_unchecked = {
-      query = "sum(rate(tandem_limits_unknown_total[5m])) > 0"
-      for   = "300s"
-      text  = "Requests are refused because their limits can't be checked: the database is away or slow."
+      query   = "sum(rate(tandem_limits_unknown_total[5m])) > 0"
+      lasting = "300s"
+      text    = "Requests are refused because their limits can't be checked: the database is away or slow."
     }
     unpriced = {
-      query = "sum by (model) (increase(tandem_ledger_unpriced_requests_total[1h])) > 0"
-      for   = "600s"
-      text  = "A model has no price, so its cost is missing in the ledger. Add it to models.toml; 0 if it is free."
+      query   = "sum by (model) (increase(tandem_ledger_unpriced_requests_total[1h])) > 0"
+      lasting = "600s"
+      text    = "A model has no price, so its cost is missing in the ledger. Add it to models.toml; 0 if it is free."
     }
     usage_events_stuck = {
-      query = "max(tandem_usage_events_oldest_seconds) > 600"
-      for   = "600s"
-      text  = "Usage events stay in the outbox: the topic is missing, refuses us or the event, or can't be reached. The log says which."
+      query   = "max(tandem_usage_events_oldest_seconds) > 600"
+      lasting = "600s"
+      text    = "Usage events stay in the outbox: the topic is missing, refuses us or the event, or can't be reached. The log says which."
     }
     doorbell_away = {
-      query = "min by (side) (tandem_doorbell_connected) < 1"
-      for   = "600s"
-      text  = "Processes have lost the broker. Batches complete by polling, later."
+      query   = "min by (side) (tandem_doorbell_connected) < 1"
+      lasting = "600s"
+      text    = "Processes have lost the broker. Batches complete by polling, later."
     }
   }
 
@@ -99,7 +99,7 @@ resource "google_monitoring_alert_policy" "alarm" {
     display_name = replace(each.key, "_", " ")
     condition_prometheus_query_language {
       query               = each.value.query
-      duration            = each.value.for
+      duration            = each.value.lasting
       evaluation_interval = "60s"
       alert_rule          = each.key
       # A model that nobody has started yet has no metrics: that is no mistake.

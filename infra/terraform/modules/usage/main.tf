@@ -20,6 +20,7 @@ resource "google_bigquery_dataset" "main" {
 }
 
 resource "google_bigquery_table" "events" {
+  #checkov:skip=CKV_GCP_80:The dataset has the key, where there is one (kms_key)
   dataset_id          = google_bigquery_dataset.main.dataset_id
   table_id            = "events"
   description         = "Events as they came: some twice. Use the view events_once."
