@@ -93,7 +93,7 @@ run "the_catalog_names_the_published_pods" {
 run "workers_know_where_everything_is" {
   command = plan
   assert {
-    condition     = output.workers["asia-south1"].env["TANDEM__DATA__DATABASE_URL"] == "postgres://tandem-x%40acme-dev-1.iam@127.0.0.1:5432/tandem?sslmode=disable"
+    condition     = output.workers["asia-south1"].env["TANDEM__DATA__DATABASE_URL"] == "postgres://tandem-dev-worker%40acme-dev-1.iam@127.0.0.1:5432/tandem?sslmode=disable"
     error_message = "The database is reached through the proxy, without a password."
   }
   assert {

@@ -25,6 +25,10 @@ run "each_service_has_an_account_of_its_own" {
     condition     = length(google_service_account.main) == 2 && google_service_account.main["gateway"].account_id == "tandem-dev-gateway"
     error_message = "One account per service."
   }
+  assert {
+    condition     = output.emails["gateway"] == "tandem-dev-gateway@acme-dev-1.iam.gserviceaccount.com" && output.members["worker"] == "serviceAccount:tandem-dev-worker@acme-dev-1.iam.gserviceaccount.com"
+    error_message = "Their addresses are known before they are made."
+  }
 }
 
 run "kubernetes_accounts_act_without_keys" {
