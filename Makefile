@@ -23,6 +23,7 @@ check-infra: check-policies
 	else echo "NOT CHECKED: infra/terraform, as there is no terraform. make check-terraform says how to get it." >&2; fi
 
 check-terraform: ## format, validation and tests of every Terraform root and module; no cloud account is needed
+	scripts/terraform-docs.py --check
 	scripts/terraform-check.sh
 
 check-policies: ## checkov and our own policies on infra/terraform

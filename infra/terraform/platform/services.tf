@@ -39,7 +39,8 @@ module "migrate" {
   name                = "${local.name}-migrate"
   region              = var.primary_region
   image               = var.images.migrate
-  command             = ["tandem", "migrate", "up"]
+  command             = ["tandem"]
+  args                = ["migrate", "up"]
   service_account     = module.identity.emails["migrate"]
   database_proxy      = local.database_proxy
   egress              = module.network.egress[var.primary_region]

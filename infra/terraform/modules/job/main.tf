@@ -36,6 +36,7 @@ resource "google_cloud_run_v2_job" "main" {
         name       = "main"
         image      = var.image
         command    = var.command
+        args       = var.args
         depends_on = ["database-proxy"]
 
         resources {

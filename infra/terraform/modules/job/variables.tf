@@ -28,6 +28,12 @@ variable "command" {
   type        = list(string)
 }
 
+variable "args" {
+  description = "Its arguments, which one run may replace: gcloud run jobs execute NAME --args=..."
+  type        = list(string)
+  default     = []
+}
+
 variable "service_account" {
   description = "Address of the job's own account."
   type        = string

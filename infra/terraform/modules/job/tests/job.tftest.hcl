@@ -6,7 +6,8 @@ variables {
   name            = "tandem-dev-migrate"
   region          = "asia-south1"
   image           = "r/tandem@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-  command         = ["tandem", "migrate", "up"]
+  command         = ["tandem"]
+  args            = ["migrate", "up"]
   service_account = "tandem-dev-migrate@acme-dev-1.iam.gserviceaccount.com"
   database_proxy  = { image = "r/proxy@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", args = ["--private-ip", "p:r:i"] }
   egress          = { network = "n", subnetwork = "s" }
