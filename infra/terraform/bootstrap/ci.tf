@@ -1,4 +1,5 @@
-# Two accounts for CI: one that may look (plan), one that may change (apply). Neither has a key.
+# Two accounts for CI: one that may look (plan), one that may change (apply). Neither has a key. Who administers accounts may act as any of
+# this project: leave none in it with a basic role, such as Compute Engine's default one has had in older organisations.
 
 locals {
   plan_roles = toset([
@@ -6,6 +7,7 @@ locals {
     "roles/iam.securityReviewer",
     "roles/secretmanager.viewer",
     "roles/container.clusterViewer",
+    "roles/serviceusage.serviceUsageConsumer",
   ])
 
   apply_roles = toset([
@@ -27,6 +29,7 @@ locals {
     "roles/run.admin",
     "roles/secretmanager.admin",
     "roles/servicenetworking.networksAdmin",
+    "roles/serviceusage.serviceUsageConsumer",
     "roles/storage.admin",
     "roles/viewer",
     "roles/vpcaccess.admin",
@@ -90,20 +93,6 @@ resource "google_project_iam_member" "apply_grants" {
     title       = "roles-of-services-only"
     description = "May grant and revoke the roles that services of the platform need."
     expression  = "api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnly([${join(", ", [for role in local.grantable_roles : "'${role}'"])}])"
-  }
-}
-
-# The accounts of services: whoever deploys a service acts as its account. Only those whose names begin as ours do.
-resource "google_project_iam_member" "apply_acts_as" {
-  #checkov:skip=CKV_GCP_41:Whoever deploys a service acts as its account; the condition leaves only those with our prefix
-  #checkov:skip=CKV_GCP_49:As above
-  project = var.project_id
-  role    = "roles/iam.serviceAccountUser"
-  member  = google_service_account.ci["apply"].member
-
-  condition {
-    title      = "accounts-of-services-only"
-    expression = "resource.name.extract('serviceAccounts/{name}').startsWith('${var.prefix}-') || resource.type != 'iam.googleapis.com/ServiceAccount'"
   }
 }
 

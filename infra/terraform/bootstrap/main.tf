@@ -4,8 +4,8 @@ locals {
   labels = merge({ app = "tandem", managed-by = "terraform" }, var.labels)
 
   apis = toset([
-    "alloydb", "artifactregistry", "bigquery", "bigquerystorage", "billingbudgets", "certificatemanager",
-    "cloudbuild", "cloudkms", "cloudresourcemanager", "cloudtrace", "compute", "container", "dns", "iam",
+    "alloydb", "artifactregistry", "bigquery", "binaryauthorization", "bigquerystorage", "billingbudgets", "certificatemanager",
+    "cloudbuild", "cloudkms", "cloudresourcemanager", "cloudtrace", "compute", "container", "containersecurity", "dns", "gkebackup", "iam",
     "iamcredentials", "logging", "monitoring", "networkconnectivity", "pubsub", "run", "secretmanager",
     "servicenetworking", "serviceusage", "sqladmin", "storage", "sts", "vpcaccess", "aiplatform",
   ])

@@ -108,7 +108,7 @@ module "usage" {
   source = "../modules/usage"
 
   project_id          = var.project_id
-  project_number      = data.google_project.this.number
+  pubsub_agent        = module.messaging.agent
   prefix              = local.name
   location            = var.primary_region
   topic               = module.messaging.topics["usage-events"]

@@ -3,8 +3,10 @@
 module "identity" {
   source = "../modules/identity"
 
-  project_id = var.project_id
-  prefix     = local.name
+  project_id    = var.project_id
+  prefix        = local.name
+  workload_pool = one(distinct([for cluster in concat(values(module.cluster_models), values(module.cluster_workers)) : cluster.workload_pool]))
+  deployers     = var.deployers
 
   accounts = merge(
     {

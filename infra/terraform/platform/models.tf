@@ -24,6 +24,7 @@ module "cluster_models" {
   source   = "../modules/cluster-models"
   for_each = local.model_regions
 
+  project_id          = var.project_id
   name                = "${local.name}-models"
   region              = each.key
   network             = module.network.cluster_networks[each.key].models

@@ -347,3 +347,9 @@ variable "rabbitmq_secret_version" {
   type        = string
   default     = "1"
 }
+
+variable "deployers" {
+  description = "Members that deploy services as their accounts, each named freely by its key: bootstrap's apply account, where CI applies."
+  type        = map(string)
+  default     = {}
+}

@@ -17,3 +17,9 @@ output "services_domain" {
   description = "What the names of headless services end in, in the whole network: NAME.NAMESPACE.svc.DOMAIN."
   value       = "svc.${var.dns_domain}"
 }
+
+output "workload_pool" {
+  description = "Pool of the Kubernetes accounts of this project's clusters; there is one once there is a cluster."
+  value       = "${var.project_id}.svc.id.goog"
+  depends_on  = [google_container_cluster.main]
+}

@@ -1,3 +1,8 @@
+variable "project_id" {
+  description = "Project of the cluster."
+  type        = string
+}
+
 variable "name" {
   description = "Name of the cluster."
   type        = string

@@ -13,3 +13,9 @@ output "dns_endpoint" {
   description = "Name of the control plane, for kubectl and Helm."
   value       = one(google_container_cluster.main.control_plane_endpoints_config[0].dns_endpoint_config[*].endpoint)
 }
+
+output "workload_pool" {
+  description = "Pool of the Kubernetes accounts of this project's clusters; there is one once there is a cluster."
+  value       = "${var.project_id}.svc.id.goog"
+  depends_on  = [google_container_cluster.main]
+}

@@ -11,7 +11,11 @@ locals {
     for name, account in var.accounts : { for role in account.roles : "${name} ${role}" => { account = name, role = role } }
   ]...)
 
-  subjects = merge([
+  deployers = merge([
+    for name in keys(var.accounts) : { for who, member in var.deployers : "${name} ${who}" => { account = name, member = member } }
+  ]...)
+
+  subjects = var.workload_pool == null ? {} : merge([
     for name, account in var.accounts : { for subject in account.kubernetes : "${name} ${subject}" => { account = name, subject = subject } }
   ]...)
 }
@@ -37,5 +41,14 @@ resource "google_service_account_iam_member" "kubernetes" {
 
   service_account_id = google_service_account.main[each.value.account].name
   role               = "roles/iam.workloadIdentityUser"
-  member             = "serviceAccount:${var.project_id}.svc.id.goog[${each.value.subject}]"
+  member             = "serviceAccount:${var.workload_pool}[${each.value.subject}]"
+}
+
+# Whoever deploys a service acts as its account: on these accounts, not on all of the project.
+resource "google_service_account_iam_member" "deployer" {
+  for_each = local.deployers
+
+  service_account_id = google_service_account.main[each.value.account].name
+  role               = "roles/iam.serviceAccountUser"
+  member             = each.value.member
 }

@@ -6,7 +6,7 @@ locals {
 output "emails" {
   description = "Addresses of the accounts, by service; whatever uses one waits until its rights are granted."
   value       = local.emails
-  depends_on  = [google_service_account.main, google_project_iam_member.main]
+  depends_on  = [google_service_account.main, google_project_iam_member.main, google_service_account_iam_member.deployer]
 }
 
 output "members" {

@@ -39,3 +39,20 @@ variable "accounts" {
     error_message = "Kubernetes accounts are written as namespace/name."
   }
 }
+
+variable "workload_pool" {
+  description = "Pool of Kubernetes accounts (PROJECT.svc.id.goog); null = no cluster. It is there once the first cluster is, so it comes from the clusters."
+  type        = string
+  default     = null
+}
+
+variable "deployers" {
+  description = "Members that deploy services as these accounts (CI), each named freely by its key."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for member in values(var.deployers) : can(regex("^(user|group|serviceAccount):", member))])
+    error_message = "deployers are user:, group: or serviceAccount: members."
+  }
+}

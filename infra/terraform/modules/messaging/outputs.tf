@@ -1,3 +1,9 @@
+output "agent" {
+  description = "Pub/Sub's own account, as a member; it is there once there are topics."
+  value       = local.agent
+  depends_on  = [google_pubsub_topic.main, google_pubsub_topic.dead]
+}
+
 output "topics" {
   description = "Full names of the topics (projects/P/topics/T), by ours; known once publishers may publish."
   value       = { for name, topic in google_pubsub_topic.main : name => "projects/${var.project_id}/topics/${topic.name}" }

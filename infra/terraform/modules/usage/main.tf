@@ -1,9 +1,5 @@
 # Usage events in BigQuery: written there by Pub/Sub itself, at least once, and looked at through views that count each once.
 
-locals {
-  agent = "serviceAccount:service-${var.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
-}
-
 resource "google_bigquery_dataset" "main" {
   dataset_id                 = "${replace(var.prefix, "-", "_")}_usage"
   location                   = var.location
@@ -44,7 +40,7 @@ resource "google_bigquery_table_iam_member" "writer" {
   dataset_id = google_bigquery_dataset.main.dataset_id
   table_id   = google_bigquery_table.events.table_id
   role       = each.key
-  member     = local.agent
+  member     = var.pubsub_agent
 }
 
 resource "google_pubsub_subscription" "main" {
@@ -80,7 +76,7 @@ resource "google_pubsub_subscription" "main" {
 resource "google_pubsub_subscription_iam_member" "dead_subscriber" {
   subscription = google_pubsub_subscription.main.id
   role         = "roles/pubsub.subscriber"
-  member       = local.agent
+  member       = var.pubsub_agent
 }
 
 resource "google_bigquery_dataset_iam_member" "reader" {

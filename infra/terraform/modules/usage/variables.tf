@@ -3,9 +3,14 @@ variable "project_id" {
   type        = string
 }
 
-variable "project_number" {
-  description = "Its number, which Pub/Sub's own account is named after."
+variable "pubsub_agent" {
+  description = "Pub/Sub's own account, as a member: it writes the events."
   type        = string
+
+  validation {
+    condition     = endswith(var.pubsub_agent, "@gcp-sa-pubsub.iam.gserviceaccount.com")
+    error_message = "pubsub_agent is serviceAccount:service-NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com."
+  }
 }
 
 variable "prefix" {

@@ -3,6 +3,7 @@ mock_provider "google" {
 }
 
 variables {
+  project_id      = "acme-dev-1"
   name            = "tandem-dev-models"
   region          = "asia-south1"
   network         = { network = "n", subnetwork = "s", pods_range = "pods", services_range = "services" }

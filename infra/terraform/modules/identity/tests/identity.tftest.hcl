@@ -11,8 +11,10 @@ mock_provider "google" {
 }
 
 variables {
-  project_id = "acme-dev-1"
-  prefix     = "tandem-dev"
+  project_id    = "acme-dev-1"
+  prefix        = "tandem-dev"
+  workload_pool = "acme-dev-1.svc.id.goog"
+  deployers     = { ci = "serviceAccount:ci@acme-dev-1.iam.gserviceaccount.com" }
   accounts = {
     gateway = { description = "The public API", roles = ["roles/cloudsql.client"] }
     worker  = { description = "Batches", roles = ["roles/cloudsql.client"], kubernetes = ["tandem/worker"] }
@@ -37,6 +39,33 @@ run "kubernetes_accounts_act_without_keys" {
     condition     = google_service_account_iam_member.kubernetes["worker tandem/worker"].member == "serviceAccount:acme-dev-1.svc.id.goog[tandem/worker]"
     error_message = "The worker's Kubernetes account acts as the worker."
   }
+}
+
+run "without_a_cluster_there_is_no_pool_to_name" {
+  command = plan
+  variables {
+    workload_pool = null
+  }
+  assert {
+    condition     = length(google_service_account_iam_member.kubernetes) == 0
+    error_message = "A binding to a pool that is not there fails."
+  }
+}
+
+run "ci_acts_as_these_accounts_only" {
+  command = plan
+  assert {
+    condition     = length(google_service_account_iam_member.deployer) == 2 && google_service_account_iam_member.deployer["gateway ci"].role == "roles/iam.serviceAccountUser"
+    error_message = "On each account of a service, and on no other."
+  }
+}
+
+run "everybody_as_deployer_is_refused" {
+  command = plan
+  variables {
+    deployers = { all = "allAuthenticatedUsers" }
+  }
+  expect_failures = [var.deployers]
 }
 
 run "a_basic_role_is_refused" {

@@ -8,7 +8,7 @@ mock_provider "google" {
 
 variables {
   project_id        = "acme-dev-1"
-  project_number    = "123456789012"
+  pubsub_agent      = "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
   prefix            = "tandem-dev"
   location          = "asia-south1"
   topic             = "projects/acme-dev-1/topics/tandem-dev-usage-events"
@@ -115,6 +115,14 @@ run "a_week_of_events_is_refused" {
     retention_days = 7
   }
   expect_failures = [var.retention_days]
+}
+
+run "another_account_as_pubsub_is_refused" {
+  command = plan
+  variables {
+    pubsub_agent = "serviceAccount:g@acme-dev-1.iam.gserviceaccount.com"
+  }
+  expect_failures = [var.pubsub_agent]
 }
 
 run "public_usage_is_refused" {
