@@ -19,6 +19,23 @@ resource "google_project_service" "api" {
   disable_on_destroy = false
 }
 
+# Who read which secret, and who acted as whom: Google logs neither by itself.
+resource "google_project_iam_audit_config" "main" {
+  for_each = toset(["iam", "secretmanager", "sts"])
+
+  project = var.project_id
+  service = "${each.key}.googleapis.com"
+
+  audit_log_config {
+    log_type = "ADMIN_READ"
+  }
+  audit_log_config {
+    log_type = "DATA_READ"
+  }
+
+  depends_on = [google_project_service.api]
+}
+
 data "google_project" "this" {
   project_id = var.project_id
 }

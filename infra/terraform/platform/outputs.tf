@@ -47,12 +47,13 @@ output "clusters" {
 }
 
 output "models" {
-  description = "By deployment, what its pods need: accelerator, number of GPUs, vLLM's arguments, room in the KV cache, replicas, and which account they act as."
+  description = "By deployment, what its pods need: accelerator, number of GPUs, vLLM's arguments, room in the KV cache, replicas, which account they act as; and the address that the catalog names them by."
   value = {
     for name, fit in module.gpu_fit : name => merge(fit.fit, {
       region          = var.models[name].region
       min_replicas    = var.models[name].min_replicas
       max_replicas    = var.models[name].max_replicas
+      endpoint        = "http://vllm-${name}.models.${local.services_domains[var.models[name].region]}:8000/v1"
       service_account = module.identity.emails["vllm"]
       weights         = "gs://${module.storage.names["models"]}/${name}"
       key_secret      = module.secrets.ids["vllm"]

@@ -44,6 +44,15 @@ run "the_state_is_versioned_encrypted_and_private" {
   }
 }
 
+run "who_reads_a_secret_is_logged" {
+  command = plan
+
+  assert {
+    condition     = contains(keys(google_project_iam_audit_config.main), "secretmanager") && contains(google_project_iam_audit_config.main["secretmanager"].audit_log_config[*].log_type, "DATA_READ")
+    error_message = "Reads of secrets are in the audit log."
+  }
+}
+
 run "only_the_repository_gets_in_by_number" {
   command = plan
 

@@ -54,7 +54,7 @@ locals {
 
 # The output exists only when every condition holds, so whatever uses it is never planned for a pair that can't work.
 output "fit" {
-  description = "What the checked pair gives: accelerator, gpu_count, weights_gib, kv_tokens (room of the KV cache), max_sequences (of full length at once), and vLLM's arguments."
+  description = "What the checked pair gives: accelerator, gpu_count, weights_gib, kv_tokens (room of the KV cache), max_sequences (of full length at once), what a pod may ask of the machine, and vLLM's arguments."
   value = {
     accelerator   = local.machine.gpu
     gpu_count     = var.gpu_count
@@ -62,6 +62,11 @@ output "fit" {
     weights_gib   = local.weights_gib
     kv_tokens     = local.kv_tokens
     max_sequences = floor(local.kv_tokens / local.max_model_len)
+    # A node keeps a part for itself: a pod that asks for all of the machine is never placed.
+    requests = {
+      cpu    = tostring(max(1, floor(local.machine.vcpus * 0.8)))
+      memory = "${floor(local.machine.memory_gb * 0.75)}Gi"
+    }
     vllm_args = {
       tensor-parallel-size   = tostring(var.gpu_count)
       max-model-len          = tostring(local.max_model_len)

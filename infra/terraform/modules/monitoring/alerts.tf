@@ -1,6 +1,8 @@
 # What somebody has to look at. Metrics of ours come from the collectors, those of models from managed Prometheus.
 
 locals {
+  lb_requests = "loadbalancing_googleapis_com:https_request_count{monitored_resource=\"https_lb_rule\",url_map_name=\"${var.load_balancer.url_map}\""
+
   # By PromQL: a query that gives something when it is an alarm, how long that may last, and what to do.
   alarms = {
     first_token_slow = {
@@ -27,6 +29,11 @@ locals {
       query   = "sum(rate(tandem_limits_unknown_total[5m])) > 0"
       lasting = "300s"
       text    = "Requests are refused because their limits can't be checked: the database is away or slow."
+    }
+    many_refused = {
+      query   = "sum(rate(${local.lb_requests},response_code=\"429\"}[10m])) / sum(rate(${local.lb_requests}}[10m])) > 0.1"
+      lasting = "600s"
+      text    = "A tenth of the requests is refused with 429: by limits (tandem_limits_refused_total), by Cloud Armor, or by Cloud Run, which has all its instances."
     }
     unpriced = {
       query   = "sum by (model) (increase(tandem_ledger_unpriced_requests_total[1h])) > 0"

@@ -2,7 +2,7 @@
 
 locals {
   charts = [
-    { title = "Requests a second, by response", query = "sum by (response_code_class) (rate(loadbalancing_googleapis_com:https_request_count{monitored_resource=\"https_lb_rule\",url_map_name=\"${var.load_balancer.url_map}\"}[5m]))" },
+    { title = "Requests a second, by response", query = "sum by (response_code_class) (rate(${local.lb_requests}}[5m]))" },
     { title = "First token, 95th percentile (s)", query = "histogram_quantile(0.95, sum by (le, gen_ai_request_model) (rate(gen_ai_client_operation_time_to_first_chunk_seconds_bucket[5m])))" },
     { title = "Our own share of it, 99th percentile (s)", query = "histogram_quantile(0.99, sum by (le) (rate(tandem_overhead_seconds_bucket[5m])))" },
     { title = "Calls of models, by outcome", query = "sum by (outcome) (rate(tandem_attempts_total[5m]))" },

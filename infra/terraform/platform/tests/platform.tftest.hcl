@@ -85,7 +85,7 @@ run "one_region_is_planned_whole" {
 run "the_catalog_names_the_published_pods" {
   command = plan
   assert {
-    condition     = strcontains(google_storage_bucket_object.catalog["asia-south1"].content, "http://vllm-chat.models.svc.models-asia-south1.tandem-dev.internal:8000/v1")
+    condition     = output.models["chat"].endpoint == "http://vllm-chat.models.svc.models-asia-south1.tandem-dev.internal:8000/v1" && strcontains(google_storage_bucket_object.catalog["asia-south1"].content, output.models["chat"].endpoint)
     error_message = "A plain service name would only be known inside the cluster."
   }
 }

@@ -24,6 +24,14 @@ run "int4_mixtral_fits_two_l4" {
   }
 }
 
+run "a_pod_leaves_the_node_its_share" {
+  command = plan
+  assert {
+    condition     = output.fit.requests.cpu == "19" && output.fit.requests.memory == "72Gi"
+    error_message = "Of 24 vCPUs and 96 GB a pod gets 19 and 72, not ${output.fit.requests.cpu} and ${output.fit.requests.memory}."
+  }
+}
+
 run "fp16_mixtral_does_not_fit_two_l4" {
   command = plan
   variables {
