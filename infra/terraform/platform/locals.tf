@@ -7,6 +7,9 @@ locals {
     managed-by  = "terraform"
   }
 
+  # In the secrets of keys, so that one of a test is seen at a glance.
+  key_environment = var.environment == "prod" ? "live" : var.environment
+
   # For whom ID tokens to orchestrators are made out; the same in every region.
   orchestrator_audience = "https://orchestrator.${local.name}"
 

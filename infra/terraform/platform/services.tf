@@ -48,8 +48,9 @@ module "migrate" {
   labels              = local.labels
 
   env = {
-    TANDEM__DATA__DIR          = "/tmp/tandem"
-    TANDEM__DATA__DATABASE_URL = module.database.urls["migrate"]
+    TANDEM__DATA__DIR                      = "/tmp/tandem"
+    TANDEM__DATA__DATABASE_URL             = module.database.urls["migrate"]
+    TANDEM__GATEWAY__IDENTITY__ENVIRONMENT = local.key_environment
   }
 }
 
@@ -129,7 +130,7 @@ module "gateway" {
     TANDEM__HTTP__BIND                     = "0.0.0.0:8080"
     TANDEM__ADMIN__BIND                    = "0.0.0.0:9090"
     TANDEM__DATA__DATABASE_URL             = module.database.urls["gateway"]
-    TANDEM__GATEWAY__IDENTITY__ENVIRONMENT = var.environment == "prod" ? "live" : var.environment
+    TANDEM__GATEWAY__IDENTITY__ENVIRONMENT = local.key_environment
     TANDEM__TELEMETRY__SERVICE_NAME        = "tandem-gateway"
   })
 
