@@ -1,21 +1,33 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-sdk check bench bench-gateway bench-proxies bench-mixed bench-queue bench-batch bench-upload bench-start soak chaos fuzz migrate clean
+.PHONY: help run test test-rust test-sdk check check-infra check-terraform check-policies bench bench-gateway bench-proxies bench-mixed bench-queue bench-batch bench-upload bench-start soak chaos fuzz migrate clean
 
 CARGO ?= cargo
 VENV := .venv
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: ## build and start everything in one process (UPSTREAM=http://host:port/v1 names a model server)
 	$(CARGO) run --release --locked --bin tandem -- up $(if $(UPSTREAM),--upstream $(UPSTREAM))
 
-check: ## formatting, lints, documentation, dependency rules
+check: check-infra ## formatting, lints, documentation, dependency rules, infrastructure
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
 	scripts/deny.sh
+
+# Terraform is no part of what builds the platform: where it is missing, that is said and the rest is checked.
+check-infra: check-policies
+	@if command -v terraform >/dev/null; then $(MAKE) --no-print-directory check-terraform; \
+	else echo "NOT CHECKED: infra/terraform, as there is no terraform. make check-terraform says how to get it." >&2; fi
+
+check-terraform: ## format, validation and tests of every Terraform root and module; no cloud account is needed
+	scripts/terraform-docs.py --check
+	scripts/terraform-check.sh
+
+check-policies: ## checkov and our own policies on infra/terraform
+	scripts/policy-check.sh
 
 test: test-sdk test-rust ## every test; starts PostgreSQL and RabbitMQ when none is running
 
@@ -88,4 +100,4 @@ migrate: ## bring the database of tandem.toml to this version
 
 clean: ## remove what was built and the embedded data
 	$(CARGO) clean
-	rm -rf data $(VENV) tests/oidc/node_modules tests/node/node_modules tests/hooks/node_modules
+	rm -rf data $(VENV) .venv-policies tests/oidc/node_modules tests/node/node_modules tests/hooks/node_modules

@@ -1,0 +1,4 @@
+output "name" {
+  description = "Name of the budget."
+  value       = google_billing_budget.main.name
+}
