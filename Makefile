@@ -17,10 +17,10 @@ check: check-infra ## formatting, lints, documentation, dependency rules, infras
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
 	scripts/deny.sh
 
-# Terraform is no part of what builds the platform: where it is missing, that is said and the rest is checked.
+# Terraform is no part of what builds the platform: where it or its providers can't be had, that is said and the rest is checked.
 check-infra: check-policies
-	@if command -v terraform >/dev/null; then $(MAKE) --no-print-directory check-terraform; \
-	else echo "NOT CHECKED: infra/terraform, as there is no terraform. make check-terraform says how to get it." >&2; fi
+	@if scripts/terraform-check.sh --can-run; then $(MAKE) --no-print-directory check-terraform; \
+	else echo "NOT CHECKED: infra/terraform, as terraform or its providers are out of reach. make check-terraform says more." >&2; fi
 
 check-terraform: ## format, validation and tests of every Terraform root and module; no cloud account is needed
 	scripts/terraform-docs.py --check

@@ -1,10 +1,20 @@
 #!/usr/bin/env bash
 # Format, validation and tests of every Terraform root and module: terraform-check.sh [FOLDER...]
+# With --can-run it only says, by its exit status, whether Terraform and the providers are within reach.
 # Works on a copy, so that no state, plug-in or lock file is left in the work tree. Providers come from the registry, or from
 # the mirror that Terraform's own configuration (TF_CLI_CONFIG_FILE) names. No cloud account is used.
 set -euo pipefail
 
 root="$(cd "$(dirname "$0")/.." && pwd)"
+if [ "${1-}" = --can-run ]; then
+    command -v terraform >/dev/null || exit 1
+    probe="$(mktemp -d)"
+    trap 'rm -rf "$probe"' EXIT
+    # The providers that every root needs.
+    cp "$root/infra/terraform/bootstrap/versions.tf" "$probe"
+    CHECKPOINT_DISABLE=1 timeout 120 terraform -chdir="$probe" init -backend=false -input=false >/dev/null 2>&1
+    exit
+fi
 if ! command -v terraform >/dev/null; then
     echo "Terraform 1.11 or newer is needed: see https://developer.hashicorp.com/terraform/install" >&2
     echo "(Debian and Ubuntu, with HashiCorp's package source: sudo apt-get install terraform)" >&2
