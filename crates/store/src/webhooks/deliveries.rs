@@ -163,7 +163,7 @@ impl Store {
         let ids: Vec<_> = deliveries.iter().map(|(delivery, _)| delivery.id.as_str()).collect();
         let ids_of = self.texts_of_json();
         let rows = self
-            .sql(&format!("SELECT * FROM webhook_attempts WHERE delivery_id IN ({ids_of}) ORDER BY id"))
+            .sql(&format!("SELECT * FROM webhook_attempts WHERE delivery_id IN ({ids_of}) ORDER BY at_ms, id"))
             .bind(json(&ids)?)
             .fetch_all(self.reader())
             .await
