@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 rows! {
     the_way_to_the_database_is_cut, "a worker's connections to the database break, for 10 s", "it stops by itself; others go on", "12, 60";
+    the_way_to_the_database_is_slow, "what a worker says to the database arrives 0.2 s late, for 20 s", "it is slower; others go on", "12, 60";
     the_database_falls_silent, "a worker hears nothing of the database for 20 s (half-open)", "it stops by itself; others go on", "12, 60";
     the_answer_to_a_commit_is_lost, "the database commits a checkpoint and its answer is lost", "the repeated commit is the same", "12";
     the_database_restarts, "all connections end, none is taken for 10 s", "work goes on by itself", "12, 60";
@@ -31,6 +32,16 @@ async fn the_way_to_the_database_is_cut() -> Seen {
 
     link.cut();
     sleep(Duration::from_secs(10)).await;
+    link.restore();
+
+    cluster.completed().await
+}
+
+async fn the_way_to_the_database_is_slow() -> Seen {
+    let (link, cluster) = behind_a_link().await;
+
+    link.slow_down(Duration::from_millis(200));
+    sleep(Duration::from_secs(20)).await;
     link.restore();
 
     cluster.completed().await

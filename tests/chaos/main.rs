@@ -6,6 +6,7 @@
     reason = "a test stops at the first surprise and says what it counted"
 )]
 
+mod broker;
 mod clock;
 mod cluster;
 mod database;
@@ -55,7 +56,15 @@ fn main() -> ExitCode {
     // What one row breaks must not be another one's.
     arguments.test_threads = Some(1);
     let report = Arc::new(Report::default());
-    let modules = [workers::rows(), database::rows(), storage::rows(), model::rows(), endings::rows(), clock::rows()];
+    let modules = [
+        workers::rows(),
+        broker::rows(),
+        database::rows(),
+        storage::rows(),
+        model::rows(),
+        endings::rows(),
+        clock::rows(),
+    ];
     let trials = modules.into_iter().flatten().map(|row| {
         let report = report.clone();
         Trial::test(row.name, move || {

@@ -16,7 +16,20 @@ rows! {
     answers_are_cut, "one answer in five breaks in the middle, for 5 s", "no half answer is a record", "54, 61";
     connections_are_reset, "every connection is reset for 5 s", "failing together charges nobody", "56";
     the_engine_dies, "every call ends with the engine's death for 5 s", "failing together charges nobody", "56, 62";
+    the_way_to_the_model_is_slow, "each call reaches the model server half a second late, for 10 s", "slower, and nothing else", "54";
     the_model_can_not_be_reached, "the way to the model server is cut for 10 s", "no line is charged", "54";
+}
+
+async fn the_way_to_the_model_is_slow() -> Seen {
+    let site = Site::new(Database::Postgres, PACE).await;
+    let (link, upstream) = site.link_to_model().await;
+    let cluster = Cluster::on(site, &upstream, &[&[], &[], &[]], "").await.submit(LINES).await;
+
+    link.slow_down(Duration::from_millis(500));
+    sleep(Duration::from_secs(10)).await;
+    link.restore();
+
+    cluster.completed().await
 }
 
 /// A fault for a while.

@@ -19,8 +19,7 @@ Other rows of the matrix are tests of `make test`, on the same kinds of servers:
 
 | what happens | test |
 |---|---|
-| the broker restarts, is killed, or has no memory left | `crates/queue/tests/it/outage.rs` |
-| the broker falls silent (half-open), or is away for a whole batch; another kind of doorbell is switched to | `tests/it/doorbells.rs` |
+| another kind of doorbell is switched to | `tests/it/doorbells.rs` |
 | a doorbell loses, doubles, delays and reorders | `crates/queue/tests/it/rabbitmq.rs`, `worker/tests/it/faults.rs` |
 | everything is killed ten times at random moments | `tests/it/kill.rs` |
 | a line panics, again and again | `worker/tests/it/faults.rs` |

@@ -1,11 +1,12 @@
-//! The way from a process to a server: a TCP proxy that can be cut, or go silent, and be made whole again.
+//! The way from a process to a server: a TCP proxy that can be cut, go silent, or be slow, and be made whole again.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
     sync::watch,
     task::{JoinHandle, JoinSet},
+    time::sleep,
 };
 
 const PIECE_BYTES: usize = 64 << 10;
@@ -20,6 +21,8 @@ pub struct Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Whole,
+    /// Whole, but what the process sends arrives so much later.
+    Slow(Duration),
     /// Whole until the process sends these words.
     Until(&'static str),
     /// Whole until the process has sent these words: the server hears them, and the process never hears what became of them.
@@ -49,6 +52,11 @@ impl Link {
     /// The server is gone, and the process is told.
     pub fn cut(&self) {
         self.state.send_replace(State::Cut);
+    }
+
+    /// Whatever the process sends from now on arrives `later`.
+    pub fn slow_down(&self, later: Duration) {
+        self.state.send_replace(State::Slow(later));
     }
 
     /// Each is gone for the other, and nobody is told: as with a firewall that drops packets, or a host without power.
@@ -125,6 +133,9 @@ async fn send(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, state: &Arc<wat
         let is_about = |words: &str| piece[..read].windows(words.len()).any(|window| window == words.as_bytes());
         if matches!(now, State::Until(words) if is_about(words)) {
             break;
+        }
+        if let State::Slow(later) = now {
+            sleep(later).await;
         }
         to.write_all(&piece[..read]).await?;
         if matches!(now, State::UntilSent(words) if is_about(words)) {
