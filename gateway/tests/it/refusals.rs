@@ -163,7 +163,8 @@ async fn other_content_types_are_a_415() {
         (CHAT, Some("application/x-www-form-urlencoded")),
         (CHAT, None),
         ("/v1/batches", Some("application/jsonl")),
-        ("/v1/files", Some("application/json")),
+        ("/v1/files", Some("application/jsonl")),
+        ("/v1/uploads", Some("multipart/form-data")),
         ("/v1/files", None),
     ] {
         let mut request = app.request("POST", path);

@@ -108,7 +108,7 @@ async fn an_expired_upload_takes_nothing_and_is_cleared(db: Db) {
     assert!(!store.begin_completion(&by("one", &upload), 60_000).await.unwrap());
     assert!(store.expire_uploads().await.unwrap());
 
-    assert_eq!(store.uncleared_uploads(0, 10).await.unwrap(), [upload.id.clone()]);
+    assert_eq!(store.uncleared_uploads(0, 10).await.unwrap(), std::slice::from_ref(&upload.id));
     store.mark_upload_cleared(&upload.id).await.unwrap();
     assert_eq!(store.uncleared_uploads(0, 10).await.unwrap(), []);
 }
