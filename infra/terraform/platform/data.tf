@@ -36,8 +36,8 @@ module "storage" {
   labels        = local.labels
 
   buckets = {
-    # Files, segments and outputs of batches. The database says how long each lives.
-    blobs = { writers = { gateway = module.identity.members["gateway"], worker = module.identity.members["worker"] } }
+    # Files, segments and outputs of batches. The database says how long each lives; soft delete would be paid for every part and segment.
+    blobs = { soft_delete_days = 0, writers = { gateway = module.identity.members["gateway"], worker = module.identity.members["worker"] } }
     # Weights of models.
     models = { versioned = true, readers = { vllm = module.identity.members["vllm"] } }
     # The catalog, and settings that the environment can't say. An older version is one command away.

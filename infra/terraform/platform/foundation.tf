@@ -53,6 +53,12 @@ locals {
         readers     = { orchestrator = module.identity.members["orchestrator"] }
       } if name != "VLLM_API_KEY"
     },
+    {
+      webhooks = {
+        description = "64 hex digits that signing secrets of webhooks are encrypted with: openssl rand -hex 32"
+        readers     = { gateway = module.identity.members["gateway"], worker = module.identity.members["worker"] }
+      }
+    },
     var.doorbell != "rabbitmq" ? {} : {
       rabbitmq = {
         description = "Address of RabbitMQ with user and password: amqps://..."

@@ -62,13 +62,14 @@ output "models" {
 }
 
 output "workers" {
-  description = "By region, what the workers' pods need: environment, proxy to the database, most replicas, and which account they act as."
+  description = "By region, what the workers' pods need: environment, secrets, proxy to the database, most replicas, and which account they act as."
   value = {
     for region in keys(local.worker_regions) : region => {
       namespace       = var.workers.namespace
       max_replicas    = var.workers.max_replicas
       service_account = module.identity.emails["worker"]
       database_proxy  = local.database_proxy
+      secrets         = local.shared_secrets
       env = merge({ TANDEM__TELEMETRY__GOOGLE_CLOUD_PROJECT = var.project_id }, local.shared, local.to_orchestrator[region], {
         TANDEM__ADMIN__BIND              = "0.0.0.0:9092"
         TANDEM__DATA__DATABASE_URL       = module.database.urls["worker"]

@@ -24,6 +24,16 @@ locals {
     },
   )
 
+  # The same in gateway and worker.
+  shared_secrets = merge(
+    var.webhooks_key_version == null ? {} : {
+      TANDEM__WEBHOOKS__SECRET_KEY = { secret = module.secrets.ids["webhooks"], version = var.webhooks_key_version }
+    },
+    var.doorbell != "rabbitmq" ? {} : {
+      TANDEM__DOORBELL__RABBITMQ__URLS = { secret = module.secrets.ids["rabbitmq"], version = var.rabbitmq_secret_version }
+    },
+  )
+
   # How a process of a region reaches that region's orchestrator.
   to_orchestrator = {
     for region in keys(var.regions) : region => {
@@ -134,9 +144,7 @@ module "gateway" {
     TANDEM__TELEMETRY__SERVICE_NAME        = "tandem-gateway"
   })
 
-  secrets = var.doorbell != "rabbitmq" ? {} : {
-    TANDEM__DOORBELL__RABBITMQ__URLS = { secret = module.secrets.ids["rabbitmq"], version = var.rabbitmq_secret_version }
-  }
+  secrets = local.shared_secrets
 
   # A new version meets a schema that it knows.
   depends_on = [module.migrate]

@@ -353,3 +353,14 @@ variable "deployers" {
   type        = map(string)
   default     = {}
 }
+
+variable "webhooks_key_version" {
+  description = "Version of the secret webhooks, with which signing secrets of webhooks are encrypted in the database; null = they are stored as they are. Gateway and worker have it alike."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.webhooks_key_version != null || var.environment != "prod"
+    error_message = "In production signing secrets are encrypted: webhooks_key_version names a version of the secret webhooks."
+  }
+}

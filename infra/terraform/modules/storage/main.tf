@@ -2,7 +2,7 @@
 
 resource "google_storage_bucket" "main" {
   #checkov:skip=CKV_GCP_62:Access is in Cloud Audit Logs; usage logs are for public websites
-  #checkov:skip=CKV_GCP_78:Blobs are immutable and removed on purpose; soft delete keeps them for a week
+  #checkov:skip=CKV_GCP_78:Blobs are immutable and removed on purpose; buckets whose objects change are versioned
   for_each = var.buckets
 
   name                        = "${var.project_id}-${var.prefix}-${each.key}"
@@ -17,7 +17,7 @@ resource "google_storage_bucket" "main" {
   }
 
   soft_delete_policy {
-    retention_duration_seconds = 604800 # 7 days
+    retention_duration_seconds = each.value.soft_delete_days * 86400
   }
 
   dynamic "encryption" {

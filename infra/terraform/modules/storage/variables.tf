@@ -15,12 +15,14 @@ variable "location" {
 
 variable "buckets" {
   description = <<-EOT
-    Buckets by name. `versioned` keeps what is overwritten or deleted for `noncurrent_days`. `delete_after_days` removes objects
+    Buckets by name. `versioned` keeps what is overwritten or deleted for `noncurrent_days`. What is deleted can be brought
+    back for `soft_delete_days` (0, or 7 to 90), and is paid for so long. `delete_after_days` removes objects
     under `delete_prefix` after so long (null = never). `readers`, `writers` (create, read, delete) are members, each named freely by its key.
   EOT
   type = map(object({
     versioned         = optional(bool, false)
     noncurrent_days   = optional(number, 30)
+    soft_delete_days  = optional(number, 7)
     delete_after_days = optional(number)
     delete_prefix     = optional(string, "")
     kms_key           = optional(string)
@@ -45,6 +47,11 @@ variable "buckets" {
   validation {
     condition     = alltrue([for bucket in values(var.buckets) : bucket.delete_after_days == null || coalesce(bucket.delete_after_days, 1) >= 1])
     error_message = "delete_after_days is 1 or more."
+  }
+
+  validation {
+    condition     = alltrue([for bucket in values(var.buckets) : bucket.soft_delete_days == 0 || bucket.soft_delete_days >= 7 && bucket.soft_delete_days <= 90])
+    error_message = "soft_delete_days is 0, or 7 to 90."
   }
 }
 

@@ -34,6 +34,8 @@ models = {
 catalog_file  = "envs/prod.models.toml.tftpl"
 provider_keys = { VLLM_API_KEY = "1" }
 
+webhooks_key_version = "1"
+
 usage = {
   self_hosted = {
     our-gpus = {

@@ -204,10 +204,11 @@ run "a_tag_is_refused" {
 run "unprotected_production_is_refused" {
   command = plan
   variables {
-    environment  = "prod"
-    protected    = false
-    database     = { vcpus = 2, memory_mib = 7680, max_connections = 500, highly_available = true }
-    alert_emails = { oncall = "oncall@example.com" }
+    environment          = "prod"
+    webhooks_key_version = "1"
+    protected            = false
+    database             = { vcpus = 2, memory_mib = 7680, max_connections = 500, highly_available = true }
+    alert_emails         = { oncall = "oncall@example.com" }
   }
   expect_failures = [var.protected]
 }
@@ -215,8 +216,9 @@ run "unprotected_production_is_refused" {
 run "production_without_a_standby_is_refused" {
   command = plan
   variables {
-    environment  = "prod"
-    alert_emails = { oncall = "oncall@example.com" }
+    environment          = "prod"
+    webhooks_key_version = "1"
+    alert_emails         = { oncall = "oncall@example.com" }
   }
   expect_failures = [var.database]
 }
@@ -224,10 +226,21 @@ run "production_without_a_standby_is_refused" {
 run "production_that_tells_nobody_is_refused" {
   command = plan
   variables {
-    environment = "prod"
-    database    = { vcpus = 2, memory_mib = 7680, max_connections = 500, highly_available = true }
+    environment          = "prod"
+    webhooks_key_version = "1"
+    database             = { vcpus = 2, memory_mib = 7680, max_connections = 500, highly_available = true }
   }
   expect_failures = [var.alert_emails]
+}
+
+run "plain_signing_secrets_in_production_are_refused" {
+  command = plan
+  variables {
+    environment  = "prod"
+    database     = { vcpus = 2, memory_mib = 7680, max_connections = 500, highly_available = true }
+    alert_emails = { oncall = "oncall@example.com" }
+  }
+  expect_failures = [var.webhooks_key_version]
 }
 
 run "a_primary_region_that_is_no_region_is_refused" {
@@ -338,18 +351,19 @@ run "a_key_is_named_as_in_the_environment" {
 run "every_switch_turned" {
   command = plan
   variables {
-    serverless_egress = "connector"
-    doorbell          = "rabbitmq"
-    nat_addresses     = 2
-    budget            = { billing_account = "012345-6789AB-CDEF01", amount = 500 }
-    alert_emails      = { oncall = "oncall@example.com" }
-    dns_zone          = "example-com"
-    database          = { engine = "alloydb", postgres_version = 16, vcpus = 2, memory_mib = 7680, max_connections = 500, highly_available = true }
-    secret_locations  = ["asia-south1"]
-    edge              = { admin_cidrs = ["203.0.113.0/24"], firewall_enforces = true }
+    serverless_egress    = "connector"
+    doorbell             = "rabbitmq"
+    webhooks_key_version = "1"
+    nat_addresses        = 2
+    budget               = { billing_account = "012345-6789AB-CDEF01", amount = 500 }
+    alert_emails         = { oncall = "oncall@example.com" }
+    dns_zone             = "example-com"
+    database             = { engine = "alloydb", postgres_version = 16, vcpus = 2, memory_mib = 7680, max_connections = 500, highly_available = true }
+    secret_locations     = ["asia-south1"]
+    edge                 = { admin_cidrs = ["203.0.113.0/24"], firewall_enforces = true }
   }
   assert {
-    condition     = contains(keys(output.secrets), "rabbitmq") && !contains(keys(output.workers["asia-south1"].env), "TANDEM__DOORBELL__PUBSUB__TOPIC")
+    condition     = contains(keys(output.workers["asia-south1"].secrets), "TANDEM__WEBHOOKS__SECRET_KEY") && contains(keys(output.secrets), "rabbitmq") && !contains(keys(output.workers["asia-south1"].env), "TANDEM__DOORBELL__PUBSUB__TOPIC")
     error_message = "RabbitMQ's address is a secret."
   }
 }

@@ -41,6 +41,14 @@ run "only_what_should_go_goes" {
   }
 }
 
+run "a_day_of_soft_delete_is_refused" {
+  command = plan
+  variables {
+    buckets = { files = { soft_delete_days = 1 } }
+  }
+  expect_failures = [var.buckets]
+}
+
 run "a_public_reader_is_refused" {
   command = plan
   variables {
