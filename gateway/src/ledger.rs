@@ -11,14 +11,14 @@ pub use settings::LedgerSettings;
 
 use backon::{ExponentialBuilder, Retryable};
 use chassis::drain::Drain;
-use domain::{Error, Result};
+use domain::{Error, Result, UsageRecord};
 use futures::future::join_all;
 use opentelemetry::{
     KeyValue, global,
     metrics::{Counter, Gauge},
 };
 use std::time::Duration;
-use store::{Store, UsageLine};
+use store::Store;
 use tokio::{
     sync::{
         Mutex,
@@ -47,8 +47,8 @@ const LAST_WRITES: Duration = Duration::from_secs(3);
 pub(crate) struct Ledger {
     settings: LedgerSettings,
     store: Store,
-    sender: Sender<UsageLine>,
-    receiver: Mutex<Receiver<UsageLine>>,
+    sender: Sender<UsageRecord>,
+    receiver: Mutex<Receiver<UsageRecord>>,
     instruments: Instruments,
 }
 
@@ -60,7 +60,7 @@ struct Instruments {
 }
 
 /// Room for one record.
-pub(crate) type Seat = OwnedPermit<UsageLine>;
+pub(crate) type Seat = OwnedPermit<UsageRecord>;
 
 impl Ledger {
     pub(crate) fn new(settings: LedgerSettings, store: Store) -> Self {
@@ -137,15 +137,15 @@ impl Ledger {
         Ok(())
     }
 
-    async fn write_all(&self, records: &mut Vec<UsageLine>) {
+    async fn write_all(&self, records: &mut Vec<UsageRecord>) {
         join_all(records.chunks(MOST_IN_ONE).map(|part| self.write(part))).await;
         records.clear();
     }
 
     /// Writes `records` however long that takes: writing twice is the same as writing once.
-    async fn write(&self, records: &[UsageLine]) {
+    async fn write(&self, records: &[UsageRecord]) {
         let retry = ExponentialBuilder::default().with_max_delay(LONGEST_PAUSE).without_max_times().with_jitter();
-        let write = async || match timeout(PATIENCE, self.store.insert_usage_lines(records)).await {
+        let write = async || match timeout(PATIENCE, self.store.insert_usage(records)).await {
             Ok(written) => written,
             Err(_) => Err(Error::unavailable(format!("no answer within {} s", PATIENCE.as_secs()))),
         };
@@ -156,7 +156,7 @@ impl Ledger {
         match written.await {
             Ok(count) => self.instruments.written.add(count, &[]),
             Err(error) if records.len() == 1 => {
-                let id = records[0].request().as_str();
+                let id = records[0].request.as_str();
                 tracing::error!(error = %error.chain(), request_id = id, "usage can't be written");
             }
             // One of them is the reason: the others shall not be lost with it.

@@ -1,16 +1,17 @@
 //! The ledger: one row a request. A record is written once, however often it is sent, and never changed.
 
+mod copy;
 mod line;
 mod outbox;
 mod record;
 mod report;
 
-pub use line::UsageLine;
 pub use record::LedgerRow;
 pub use report::{UsageGroup, UsageQuery, UsageRow};
 
 use crate::{Store, dialect::Dialect, row::db, store::STATEMENT_BYTES};
 use domain::{Error, Result, UsageRecord};
+use line::UsageLine;
 use sqlx::{Any, Row, Transaction};
 
 const COLUMNS: &str = "id, at_ms, tenant_id, key_id, principal, batch_id, request_id, trace_id, class, dialect, model, \
@@ -38,16 +39,19 @@ impl Store {
     /// Writes records in one transaction and says how many were new. The new ones are also put into the outbox, if this
     /// store publishes ([`Store::publishing_usage`]).
     pub async fn insert_usage(&self, records: &[UsageRecord]) -> Result<u64> {
-        self.insert_usage_lines(&records.iter().map(UsageLine::from).collect::<Vec<_>>()).await
-    }
-
-    /// The same for records that are lines already.
-    pub async fn insert_usage_lines(&self, lines: &[UsageLine]) -> Result<u64> {
-        if lines.is_empty() {
+        if records.is_empty() {
             return Ok(0);
         }
+        if let Some(copies) = self.copies() {
+            match copy::copy(copies, records, self.publishes_usage()).await {
+                Ok(()) => return Ok(records.len() as u64),
+                // They were sent before, and the answer was lost.
+                Err(error) if copy::is_duplicate(&error) => {}
+                Err(error) => return Err(db(error)),
+            }
+        }
         let mut tx = self.begin().await?;
-        let added = self.insert_lines_in(&mut tx, lines).await?;
+        let added = self.insert_usage_in(&mut tx, records).await?;
         tx.commit().await.map_err(db)?;
         Ok(added)
     }
@@ -58,12 +62,9 @@ impl Store {
         tx: &mut Transaction<'static, Any>,
         records: &[UsageRecord],
     ) -> Result<u64> {
-        self.insert_lines_in(tx, &records.iter().map(UsageLine::from).collect::<Vec<_>>()).await
-    }
-
-    async fn insert_lines_in(&self, tx: &mut Transaction<'static, Any>, lines: &[UsageLine]) -> Result<u64> {
+        let lines: Vec<_> = records.iter().map(UsageLine::from).collect();
         let mut added = 0;
-        for chunk in in_statements(lines, UsageLine::bytes) {
+        for chunk in in_statements(&lines, UsageLine::bytes) {
             let rows = serde_json::to_string(chunk).map_err(Error::internal)?;
             added += match self.publishes_usage() {
                 true => self.insert_and_publish(tx, rows).await?,

@@ -74,7 +74,7 @@ pub use ingest::{FileIndex, INDEX_RECORD_BYTES, Ingest, IngestLimits, LineIssue,
 pub use join::JoinedPart;
 pub use keys::{ApiKey, KeyPatch, KeyRecord, MAX_KEY_OVERLAP, NewKey, Tenant};
 pub use leases::{BatchLease, ShardLease, ShardPulse};
-pub use ledger::{LedgerRow, UsageGroup, UsageLine, UsageQuery, UsageRow};
+pub use ledger::{LedgerRow, UsageGroup, UsageQuery, UsageRow};
 pub use limit_leases::{LeaseGrant, LeaseReport};
 pub use limits::LimitState;
 pub use limits_admin::LimitRow;

@@ -7,8 +7,9 @@ use crate::{
 use domain::{Error, Kind, Result};
 use futures::future::BoxFuture;
 use sqlx::{
-    Any, AnyConnection, AnyPool, AssertSqlSafe, Executor, Row, Transaction,
+    Any, AnyConnection, AnyPool, AssertSqlSafe, Executor, PgPool, Row, Transaction,
     any::{AnyArguments, AnyPoolOptions},
+    postgres::PgPoolOptions,
     query::Query,
 };
 use std::{sync::Arc, time::Duration};
@@ -19,6 +20,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// after the other.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 const POSTGRES_CONNECTIONS: u32 = 16;
+/// So many of them are kept for `COPY`, which needs a pool of PostgreSQL's own kind.
+const COPY_CONNECTIONS: u32 = 2;
 /// A process that vanishes in the middle of a transaction, with nobody telling the server, would hold its locks for hours.
 /// Transactions here never wait for anything but the database.
 const ABANDON_TRANSACTIONS: &str = "SET idle_in_transaction_session_timeout = '10s'";
@@ -38,6 +41,7 @@ pub struct Store {
 struct Inner {
     writer: AnyPool,
     reader: AnyPool,
+    copies: Option<PgPool>,
     dialect: Dialect,
     bell_hint: Arc<Notify>,
     control_hint: Arc<Notify>,
@@ -60,8 +64,12 @@ impl Store {
             Dialect::Sqlite => open_sqlite(url).await,
         }
         .map_err(|error| cannot_open(dialect, error))?;
+        let copies = match dialect {
+            Dialect::Postgres => Some(open_copies(url).map_err(|error| cannot_open(dialect, error))?),
+            Dialect::Sqlite => None,
+        };
         let (bell_hint, control_hint) = Default::default();
-        let inner = Inner { writer, reader, dialect, bell_hint, control_hint };
+        let inner = Inner { writer, reader, copies, dialect, bell_hint, control_hint };
         Ok(Self { inner: Arc::new(inner), publishes_usage: false, publishes_events: false })
     }
 
@@ -98,6 +106,9 @@ impl Store {
     pub async fn close(&self) {
         self.inner.reader.close().await;
         self.inner.writer.close().await;
+        if let Some(copies) = &self.inner.copies {
+            copies.close().await;
+        }
     }
 
     /// The same database, whose new batch events also go into the outbox if `publishes`. Somebody must empty it then.
@@ -133,6 +144,11 @@ impl Store {
         &self.inner.writer
     }
 
+    /// For `COPY`, where there is such a thing. Whoever gets an error closes the connection: it is not asked before use.
+    pub(crate) fn copies(&self) -> Option<&PgPool> {
+        self.inner.copies.as_ref()
+    }
+
     /// A transaction that may write from its first statement on.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>> {
         match self.inner.dialect {
@@ -161,7 +177,7 @@ fn cannot_open(dialect: Dialect, error: sqlx::Error) -> Error {
 /// failover an old connection answers pings and refuses every write.
 async fn open_postgres(url: &str) -> sqlx::Result<(AnyPool, AnyPool)> {
     let pool = AnyPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
+        .max_connections(POSTGRES_CONNECTIONS - COPY_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .before_acquire(|connection, _| Box::pin(is_of_use(connection)))
@@ -169,6 +185,16 @@ async fn open_postgres(url: &str) -> sqlx::Result<(AnyPool, AnyPool)> {
         .connect(url)
         .await?;
     Ok((pool.clone(), pool))
+}
+
+/// Connects when it is first used: not every process writes the ledger.
+fn open_copies(url: &str) -> sqlx::Result<PgPool> {
+    PgPoolOptions::new()
+        .max_connections(COPY_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| Box::pin(async { connection.execute(ABANDON_TRANSACTIONS).await.map(drop) }))
+        .connect_lazy(url)
 }
 
 async fn is_of_use(connection: &mut AnyConnection) -> sqlx::Result<bool> {

@@ -11,7 +11,6 @@ use domain::{Caller, Class, Error, Money, RequestContext, RequestId, RequestOutc
 use http::StatusCode;
 use orchestrator::{Dialect, ListPrice, ModelRequest, ModelResponse, Outcome, Progress, Served};
 use std::{sync::Arc, time::Instant};
-use store::UsageLine;
 
 /// See the head of this file.
 pub(crate) struct Entry {
@@ -195,7 +194,7 @@ impl Open {
             Some(served) => (Some(served.model).filter(|model| !model.is_empty()), Some(served.deployment)),
             None => (None, None),
         };
-        seat.send(UsageLine::from(&UsageRecord {
+        seat.send(UsageRecord {
             id: UsageId::generate(),
             at_ms: begun_ms,
             tenant: caller.tenant.clone(),
@@ -216,7 +215,7 @@ impl Open {
             cost: end.cost,
             latency_ms: millis(begun, Instant::now()),
             ttft_ms: first_byte.map(|at| millis(begun, at)),
-        }));
+        });
     }
 }
 

@@ -1,35 +1,24 @@
-//! A record ready to be written.
+//! A record as JSON, for statements of many.
 
 use super::record::NewRow;
-use domain::{RequestId, UsageRecord};
+use domain::UsageRecord;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-/// A record as JSON. It is made where its request ends: to write many then costs the writer little, and no request waits for it.
-#[derive(Debug, Clone, Serialize)]
+/// See the head of this file.
+#[derive(Serialize)]
 #[serde(transparent)]
-pub struct UsageLine {
-    #[serde(skip)]
-    request: RequestId,
-    json: Box<RawValue>,
-}
+pub(super) struct UsageLine(Box<RawValue>);
 
 impl UsageLine {
     /// How long it is.
     pub(super) fn bytes(&self) -> usize {
-        self.json.get().len()
-    }
-
-    /// The request's name in headers and logs.
-    #[must_use]
-    pub fn request(&self) -> &RequestId {
-        &self.request
+        self.0.get().len()
     }
 }
 
 impl From<&UsageRecord> for UsageLine {
     fn from(record: &UsageRecord) -> Self {
-        let json = to_raw_value(&NewRow::from(record)).expect("numbers and texts always serialise");
-        Self { request: record.request.clone(), json }
+        Self(to_raw_value(&NewRow::from(record)).expect("numbers and texts always serialise"))
     }
 }

@@ -1,5 +1,6 @@
 //! A record as it lies in its row, under the names of the columns: what is written, and what is claimed to be published.
 
+use super::copy::Out;
 use crate::row::Columns;
 use domain::{BatchId, KeyId, Result, UsageRecord};
 use serde::Serialize;
@@ -109,6 +110,37 @@ impl<'a> From<&'a UsageRecord> for NewRow<'a> {
             latency_ms: record.latency_ms,
             ttft_ms: record.ttft_ms,
         }
+    }
+}
+
+impl NewRow<'_> {
+    /// The same fields in the order of [`super::COLUMNS`].
+    pub(super) fn copy_to(&self, out: &mut Out) {
+        out.row(24);
+        out.text(self.id);
+        out.int(self.at_ms);
+        out.text(self.tenant_id);
+        out.opt_text(self.key_id);
+        out.opt_text(self.principal.as_deref());
+        out.opt_text(self.batch_id);
+        out.text(&self.request_id);
+        out.opt_text(self.trace_id.as_deref());
+        out.text(self.class);
+        out.text(self.dialect);
+        out.text(&self.model);
+        out.opt_text(self.deployment.as_deref());
+        out.int(self.status);
+        out.text(self.outcome);
+        out.int(self.input_tokens);
+        out.int(self.output_tokens);
+        out.int(self.cached_tokens);
+        out.int(self.cache_write_tokens);
+        out.int(self.reasoning_tokens);
+        out.int(self.is_estimated.into());
+        out.int(self.is_cached.into());
+        out.opt_int(self.cost_nanos);
+        out.int(self.latency_ms);
+        out.opt_int(self.ttft_ms);
     }
 }
 
