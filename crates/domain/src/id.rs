@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Simple};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
@@ -16,7 +16,11 @@ macro_rules! id {
             /// A new identifier, later ones sorting after earlier ones.
             #[must_use]
             pub fn generate() -> Self {
-                Self(format!(concat!($prefix, "{}"), Uuid::now_v7().simple()).into())
+                const PREFIX: usize = $prefix.len();
+                let mut text = [0; PREFIX + Simple::LENGTH];
+                text[..PREFIX].copy_from_slice($prefix.as_bytes());
+                Uuid::now_v7().simple().encode_lower(&mut text[PREFIX..]);
+                Self(str::from_utf8(&text).expect("hex digits are ASCII").into())
             }
 
             /// An identifier as somebody gave it; whether it names anything is for the store to say.
