@@ -14,3 +14,11 @@ check "a_second_region_can_serve_alone" {
     error_message = "There are ${length(var.regions)} regions but models in one only: when it is away, all models of our own are."
   }
 }
+
+check "what_sleeps_can_be_woken" {
+  assert {
+    # KEDA wakes a model when orchestrators count requests for it; without a collector nobody sees what they count.
+    condition     = var.images.collector != null || alltrue([for model in values(var.models) : model.min_replicas >= 1])
+    error_message = "Nothing wakes these models: ${join(", ", [for name, model in var.models : name if model.min_replicas == 0])}. Set images.collector, so that requests are counted, or min_replicas = 1."
+  }
+}

@@ -8,6 +8,16 @@ output "connection_budget" {
   }
 }
 
+output "project_id" {
+  description = "Project of this environment."
+  value       = var.project_id
+}
+
+output "environment" {
+  description = "dev, stage or prod."
+  value       = var.environment
+}
+
 output "address" {
   description = "Address that the domains point to."
   value       = module.edge.address
@@ -57,6 +67,8 @@ output "models" {
       service_account = module.identity.emails["vllm"]
       weights         = "gs://${module.storage.names["models"]}/${name}"
       key_secret      = module.secrets.ids["vllm"]
+      key_version     = try(var.provider_keys["VLLM_API_KEY"], null)
+      image           = var.images.vllm
     })
   }
 }
@@ -65,6 +77,7 @@ output "workers" {
   description = "By region, what the workers' pods need: environment, secrets, proxy to the database, most replicas, and which account they act as."
   value = {
     for region in keys(local.worker_regions) : region => {
+      image           = var.images.worker
       namespace       = var.workers.namespace
       max_replicas    = var.workers.max_replicas
       service_account = module.identity.emails["worker"]
@@ -93,4 +106,9 @@ output "usage_dataset" {
 output "network_addresses" {
   description = "By region, the addresses of pods and services, for NetworkPolicies."
   value       = module.network.pods_cidrs
+}
+
+output "internal_domain" {
+  description = "Domain of the private zone: gateways in front of models have their names in it."
+  value       = trimsuffix(module.network.internal_zone.domain, ".")
 }

@@ -87,7 +87,7 @@ variable "nat_addresses" {
 }
 
 variable "images" {
-  description = "Images, each by digest. `console` and `collector` may be null. `migrate` has the command tandem."
+  description = "Images, each by digest. `console` and `collector` may be null. `migrate` has the command tandem. `worker` and `vllm` are for the clusters: null until manifests are applied."
   type = object({
     gateway        = string
     orchestrator   = string
@@ -95,6 +95,8 @@ variable "images" {
     database_proxy = string
     console        = optional(string)
     collector      = optional(string)
+    worker         = optional(string)
+    vllm           = optional(string)
   })
 
   validation {

@@ -58,6 +58,9 @@ variables {
     orchestrator   = "r/orchestrator@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
     migrate        = "r/tandem@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
     database_proxy = "r/proxy@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    collector      = "r/collector@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    worker         = "r/worker@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    vllm           = "r/vllm@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
   }
   alert_emails = { oncall = "oncall@example.com" }
 }

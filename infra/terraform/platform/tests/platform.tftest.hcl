@@ -163,6 +163,19 @@ run "a_rollout_that_asks_for_too_many_connections_is_told" {
   expect_failures = [check.room_for_a_rollout]
 }
 
+run "a_model_that_nobody_would_wake_is_told" {
+  command = plan
+  variables {
+    images = {
+      gateway        = "r/gateway@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+      orchestrator   = "r/orchestrator@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+      migrate        = "r/tandem@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+      database_proxy = "r/proxy@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    }
+  }
+  expect_failures = [check.what_sleeps_can_be_woken]
+}
+
 run "two_regions_that_lean_on_one_are_told" {
   command = plan
   variables {
