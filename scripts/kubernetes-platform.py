@@ -18,6 +18,7 @@ WRITTEN = "# Written by scripts/kubernetes-platform.py.\n"
 COMPONENT = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
 SECRETS = "/var/run/secrets/tandem"
 PLAIN = re.compile(r"^[A-Za-z/.][A-Za-z0-9_./@:-]*$")
+NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
 WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 
 
@@ -93,7 +94,7 @@ def workers(outputs, region):
     component = {
         "resources": ["platform.yaml"],
         "components": ["../../../../../workers/platform"],
-        "configMapGenerator": [{"name": "worker", "envs": ["worker.env"]}],
+        "configMapGenerator": [{"name": "worker", "namespace": "tandem", "envs": ["worker.env"]}],
         "patches": [{"path": "worker.yaml"}],
     }
     files = {
@@ -123,6 +124,8 @@ def workers(outputs, region):
 
 def server(name, of, outputs, with_gateway):
     """The files of one model server."""
+    if not NAME.match(name):
+        sys.exit(f"{name}: a model that pods serve is named in lower-case letters, digits and hyphens, at most 40, as its service is")
     bucket, _, folder = of["weights"].removeprefix("gs://").partition("/")
     if folder != name:
         sys.exit(f"{name}: its weights are expected in gs://{bucket}/{name}, not in {of['weights']}")

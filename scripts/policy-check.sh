@@ -5,10 +5,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 venv=.venv-policies
-if ! cmp -s infra/policies/requirements.txt "$venv/requirements.txt"; then
-    scripts/venv.sh "$venv" infra/policies/requirements.txt
-    cp infra/policies/requirements.txt "$venv/requirements.txt"
-fi
+scripts/venv.sh "$venv" infra/policies/requirements.txt
 infra/policies/tests/check.py "$venv/bin/checkov"
 
 log="$(mktemp)"
