@@ -3,6 +3,7 @@
 # a throw-away server of the installed (or, as root, newly installed) Debian package, else one in docker.
 set -euo pipefail
 
+# shellcheck disable=SC2016 # for the shell that timeout starts
 reachable() { timeout 5 bash -c ': <"/dev/tcp/127.0.0.1/$0"' "$1" 2>/dev/null; }
 
 if [ -n "${RABBITMQ_URL:-}" ]; then
@@ -29,6 +30,7 @@ if installed; then
     # The wrapper in /usr/sbin would switch to another user, who has no right to the folder.
     HOME=$folder /usr/lib/rabbitmq/bin/rabbitmq-server >"$folder/out" 2>&1 &
     server=$!
+    # shellcheck disable=SC2329 # the trap below calls it
     stop() {
         # One that has ended by itself can't be killed, and one that was killed ends with the signal's code: neither is a fault.
         kill "$server" 2>/dev/null && wait "$server" || true
@@ -36,6 +38,7 @@ if installed; then
     }
 elif command -v docker >/dev/null; then
     container=$(docker run --rm --detach --publish "127.0.0.1:$port:5672" rabbitmq:4)
+    # shellcheck disable=SC2329 # the trap below calls it
     stop() { docker stop "$container" >/dev/null; }
 else
     echo "RabbitMQ is needed: run 'sudo apt-get install rabbitmq-server', or set RABBITMQ_URL to a server." >&2
@@ -44,6 +47,7 @@ fi
 trap stop EXIT
 
 # A port that docker forwards is open before the server listens; one that answers AMQP's greeting is ready.
+# shellcheck disable=SC2016 # for the shell that timeout starts
 ready() { timeout 2 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "AMQP\0\0\x9\1" >&3 && head -c 1 <&3' "$1" 2>/dev/null | grep -q .; }
 for _ in $(seq 120); do
     if ready "$port" || ready "$port"; then
