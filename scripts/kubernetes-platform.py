@@ -154,7 +154,7 @@ def models(outputs, region, with_gateway):
     """The files of models/platform."""
     servers = {name: of for name, of in outputs["models"].items() if of["region"] == region}
     if not servers:
-        sys.exit(f"The platform has no model in {region}.")
+        return {}
     keys = {(of["key_secret"], of["key_version"]) for of in servers.values()}
     if len(keys) != 1 or None in next(iter(keys)):
         sys.exit("The platform names no version of vLLM's key: provider_keys.VLLM_API_KEY.")
@@ -176,7 +176,7 @@ def models(outputs, region, with_gateway):
 
 
 def write(folder, files):
-    """Exactly these files."""
+    """Exactly these files; without any there is no folder."""
     shutil.rmtree(folder, ignore_errors=True)
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -193,6 +193,7 @@ def main():
     parser.add_argument("outputs", type=Path, help="what `terraform output -json` wrote")
     parser.add_argument("region", help="region of the clusters")
     parser.add_argument("--tree", type=Path, default=KUBERNETES, help="another copy of infra/kubernetes")
+    parser.add_argument("--only", choices=["models", "workers"], help="of one of the clusters")
     parser.add_argument("--gateway", action="store_true", help="models are also reached through an internal gateway")
     parser.add_argument("--check", action="store_true", help="only say what is out of date")
     given = parser.parse_args()
@@ -201,9 +202,9 @@ def main():
     overlays = given.tree / "overlays" / outputs["environment"]
     clusters = outputs["clusters"]
     folders = {}
-    if given.region in clusters["workers"]:
+    if given.only != "models" and given.region in clusters["workers"]:
         folders[overlays / "workers" / "platform"] = workers(outputs, given.region)
-    if given.region in clusters["models"]:
+    if given.only != "workers" and given.region in clusters["models"]:
         folders[overlays / "models" / "platform"] = models(outputs, given.region, given.gateway)
     if not folders:
         sys.exit(f"The platform has no cluster in {given.region}; it has them in {', '.join(sorted(clusters['workers'] | clusters['models']))}.")

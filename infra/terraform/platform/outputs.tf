@@ -18,6 +18,11 @@ output "environment" {
   value       = var.environment
 }
 
+output "domains" {
+  description = "Domains that the API answers at."
+  value       = var.domains
+}
+
 output "address" {
   description = "Address that the domains point to."
   value       = module.edge.address

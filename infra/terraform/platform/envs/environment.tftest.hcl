@@ -78,7 +78,7 @@ run "the_example_of_manifests_has_this_form" {
   command = plan
   assert {
     condition = alltrue([
-      for name in ["project_id", "environment", "internal_domain"] : can(jsondecode(file("../../kubernetes/example/${var.environment}.json"))[name].value)
+      for name in ["project_id", "environment", "internal_domain", "domains", "clusters"] : can(jsondecode(file("../../kubernetes/example/${var.environment}.json"))[name].value)
     ])
     error_message = "The example lacks an output that manifests need."
   }
