@@ -13,7 +13,8 @@ database = {
   highly_available = true
 }
 
-gateway = { min_instances = 1, max_instances = 8 }
+# With CPU between requests too: gateways measure the backlog that workers are scaled by, and write down what was used.
+gateway = { billing = "instance", min_instances = 1, max_instances = 8 }
 workers = { max_replicas = 8 }
 
 models = {

@@ -65,6 +65,7 @@ variables {
   domains       = ["ai.example.com"]
   catalog_file  = "envs/dev.models.toml.tftpl"
   provider_keys = { VLLM_API_KEY = "1", OPENAI_API_KEY = "2" }
+  gateway       = { billing = "instance", min_instances = 1 }
   models = {
     chat = { region = "asia-south1", model = "llama-3.1-8b", machine_type = "g2-standard-8", gpu_count = 1, format = "bf16", max_model_len = 16384 }
   }
@@ -174,6 +175,15 @@ run "a_model_that_nobody_would_wake_is_told" {
     }
   }
   expect_failures = [check.what_sleeps_can_be_woken]
+}
+
+run "a_backlog_that_nobody_measures_is_told" {
+  command = plan
+  variables {
+    environment = "stage"
+    gateway     = { billing = "request", min_instances = 1 }
+  }
+  expect_failures = [check.the_backlog_is_measured]
 }
 
 run "two_regions_that_lean_on_one_are_told" {
