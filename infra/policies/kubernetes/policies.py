@@ -273,7 +273,7 @@ def secrets_are_elsewhere(cluster):
     pairs = [(title(each), key, value) for each in cluster.of_kind("ConfigMap") for key, value in get(each, "data", default={}).items()]
     pairs += [(str(each), env["name"], env.get("value")) for each in cluster.workloads for container in each.all_containers for env in container.get("env", [])]
     for where, key, value in pairs:
-        if re.search(r"(SECRET|SECRET_KEY|PASSWORD|TOKEN|API_KEY|RABBITMQ__URLS)$", key) and value and not value.startswith("file:"):
+        if re.search(r"(SECRET|SECRET_KEYS?|PASSWORD|TOKEN|API_KEY|RABBITMQ__URLS)$", key) and value and not value.startswith("file:"):
             yield f"{where}: {key} is written down; it is file:/... from Secret Manager"
 
 

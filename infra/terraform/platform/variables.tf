@@ -366,3 +366,14 @@ variable "webhooks_key_version" {
     error_message = "In production signing secrets are encrypted: webhooks_key_version names a version of the secret webhooks."
   }
 }
+
+variable "webhooks_old_key_version" {
+  description = "Version of the secret webhooks that was used before: what it encrypted can be read until its webhooks were rotated; null = none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.webhooks_old_key_version == null || (var.webhooks_key_version != null && var.webhooks_old_key_version != var.webhooks_key_version)
+    error_message = "webhooks_old_key_version is another version than webhooks_key_version, which is set too."
+  }
+}

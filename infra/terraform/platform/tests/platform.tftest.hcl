@@ -266,6 +266,27 @@ run "plain_signing_secrets_in_production_are_refused" {
   expect_failures = [var.webhooks_key_version]
 }
 
+run "a_key_of_before_that_is_the_key_of_now_is_refused" {
+  command = plan
+  variables {
+    webhooks_key_version     = "1"
+    webhooks_old_key_version = "1"
+  }
+  expect_failures = [var.webhooks_old_key_version]
+}
+
+run "both_keys_of_webhooks_reach_workers_while_they_change" {
+  command = plan
+  variables {
+    webhooks_key_version     = "2"
+    webhooks_old_key_version = "1"
+  }
+  assert {
+    condition     = output.workers["asia-south1"].secrets["TANDEM__WEBHOOKS__OLD_SECRET_KEYS"].version == "1" && output.workers["asia-south1"].secrets["TANDEM__WEBHOOKS__SECRET_KEY"].version == "2"
+    error_message = "What the old key encrypted could not be read."
+  }
+}
+
 run "a_primary_region_that_is_no_region_is_refused" {
   command = plan
   variables {
