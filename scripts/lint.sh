@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shell scripts, YAML, GitHub's workflows and Cloud Build's files. The tools come as packages of Python, at the versions of
+# Shell scripts, YAML, GitHub's workflows and Cloud Build's files, and whether what is written by hand about alarms and policies is complete. The tools come as packages of Python, at the versions of
 # infra/policies/requirements.txt.
 set -euo pipefail
 
@@ -17,4 +17,5 @@ scripts | xargs -0 shellcheck
 files '*.yaml' '*.yml' | xargs -0 yamllint --strict
 files '.github/workflows/*.yml' | xargs -0 jactionlint
 "$venv/bin/python" infra/cloudbuild/check.py
+"$venv/bin/python" scripts/tests/test_documents.py
 echo "scripts, YAML, workflows and builds are well"
