@@ -40,6 +40,7 @@ for cluster in models workers; do
 done
 
 "$venv/bin/python" infra/policies/kubernetes/check.py "$rendered"
+"$venv/bin/python" infra/policies/kubernetes/start_test.py "$rendered/dev-models.yaml"
 
 log="$work/log"
 "$venv/bin/checkov" --directory "$rendered" --framework kubernetes --config-file infra/kubernetes/checkov.yaml 2>&1 | tee "$log"

@@ -16,6 +16,8 @@ from pathlib import Path
 KUBERNETES = Path(__file__).resolve().parent.parent / "infra" / "kubernetes"
 WRITTEN = "# Written by scripts/kubernetes-platform.py.\n"
 COMPONENT = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
+# Arguments that the platform held against the machine.
+CHECKED = ["tensor-parallel-size", "max-model-len", "gpu-memory-utilization"]
 SECRETS = "/var/run/secrets/tandem"
 PLAIN = re.compile(r"^[A-Za-z/.][A-Za-z0-9_./@:-]*$")
 NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
@@ -138,15 +140,19 @@ def server(name, of, outputs, with_gateway):
         "cache_size": f"{weights_gib + 10}Gi", "boot_disk_gb": 100 + 2 * weights_gib,
         "min_replicas": of["min_replicas"], "max_replicas": of["max_replicas"],
     }
-    data |= {key.replace("-", "_"): value for key, value in of["vllm_args"].items()}
+    data |= {key.replace("-", "_"): of["vllm_args"][key] for key in CHECKED}
     components = ["../../../../../models/gateway"] if with_gateway else []
-    return {
+    # What only this model needs is put behind what all have.
+    more = [f"--{key}={value}" if value else f"--{key}" for key, value in sorted(of["vllm_args"].items()) if key not in CHECKED]
+    patches = {"patches": [{"path": "arguments.yaml", "target": {"kind": "Deployment"}}]} if more else {}
+    arguments = [{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": word} for word in more]
+    return ({f"{name}/arguments.yaml": document(arguments)} if more else {}) | {
         f"{name}/model.yaml": document(values(f"model-{name}", data)),
         f"{name}/kustomization.yaml": document({
             "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
             "resources": ["model.yaml", "../../../../../models/vllm"],
             "components": [*components, "../../../../../models/vllm-platform"],
-        }),
+        } | patches),
     }
 
 

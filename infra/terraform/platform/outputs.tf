@@ -65,6 +65,7 @@ output "models" {
   description = "By deployment, what its pods need: accelerator, number of GPUs, vLLM's arguments, room in the KV cache, replicas, which account they act as; and the address that the catalog names them by."
   value = {
     for name, fit in module.gpu_fit : name => merge(fit.fit, {
+      vllm_args       = merge(var.models[name].vllm_args, fit.fit.vllm_args)
       region          = var.models[name].region
       min_replicas    = var.models[name].min_replicas
       max_replicas    = var.models[name].max_replicas

@@ -210,7 +210,8 @@ variable "doorbell" {
 variable "models" {
   description = <<-EOT
     Deployments of models on GPUs of our own, by name. Each is checked before anything is built: the machine has that many GPUs, the region
-    has them, weights and KV cache fit. `model` is one of infra/data/gpus.json, or `architecture` says its size.
+    has them, weights and KV cache fit. `model` is one of infra/data/gpus.json, or `architecture` says its size. `vllm_args` are more arguments of vLLM
+    that only this model needs, such as `tool-call-parser`; an empty value is a switch.
   EOT
   type = map(object({
     region       = string
@@ -230,6 +231,7 @@ variable "models" {
     memory_utilisation = optional(number, 0.9)
     min_replicas       = optional(number, 0)
     max_replicas       = optional(number, 2)
+    vllm_args          = optional(map(string), {})
   }))
   default = {}
 
@@ -241,6 +243,18 @@ variable "models" {
   validation {
     condition     = alltrue([for model in values(var.models) : model.min_replicas >= 0 && model.max_replicas >= max(1, model.min_replicas)])
     error_message = "min_replicas is 0 or more, max_replicas 1 or more and at least min_replicas."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for model in values(var.models) : [
+        for name, value in model.vllm_args : can(regex("^[a-z][a-z0-9-]*$", name)) && can(regex("^[A-Za-z0-9._/{}\":, -]*$", value)) && !contains([
+          "model", "host", "port", "api-key", "served-model-name", "tensor-parallel-size", "max-model-len", "gpu-memory-utilization",
+          "scheduling-policy", "max-num-queued-reqs", "shutdown-timeout",
+        ], name)
+      ]
+    ]))
+    error_message = "vllm_args are names without dashes before them, such as tool-call-parser, and not those that the platform or the manifests decide: size, address, names, key, queue."
   }
 }
 

@@ -30,6 +30,8 @@ models = {
     max_model_len = 32768
     min_replicas  = 2
     max_replicas  = 8
+    # Without them requests with tools are refused.
+    vllm_args = { enable-auto-tool-choice = "", tool-call-parser = "llama3_json" }
   }
 }
 catalog_file  = "envs/prod.models.toml.tftpl"

@@ -26,6 +26,8 @@ models = {
     format        = "fp8"
     max_model_len = 32768
     max_replicas  = 2
+    # Without them requests with tools are refused.
+    vllm_args = { enable-auto-tool-choice = "", tool-call-parser = "llama3_json" }
   }
 }
 catalog_file  = "envs/stage.models.toml.tftpl"
