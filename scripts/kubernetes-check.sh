@@ -25,6 +25,7 @@ render() { # NAME FOLDER
     kubectl kustomize "$2" >"$rendered/$1.yaml"
 }
 
+python3 scripts/tests/test_kubernetes_platform.py
 # What is in the repository is what the example says.
 for environment in dev stage prod; do
     scripts/kubernetes-platform.py "infra/kubernetes/example/$environment.json" asia-south1 --check

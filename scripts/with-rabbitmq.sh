@@ -3,7 +3,6 @@
 # a throw-away server of the installed (or, as root, newly installed) Debian package, else one in docker.
 set -euo pipefail
 
-# shellcheck disable=SC2016 # for the shell that timeout starts
 reachable() { timeout 5 bash -c ': <"/dev/tcp/127.0.0.1/$0"' "$1" 2>/dev/null; }
 
 if [ -n "${RABBITMQ_URL:-}" ]; then
@@ -47,7 +46,6 @@ fi
 trap stop EXIT
 
 # A port that docker forwards is open before the server listens; one that answers AMQP's greeting is ready.
-# shellcheck disable=SC2016 # for the shell that timeout starts
 ready() { timeout 2 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "AMQP\0\0\x9\1" >&3 && head -c 1 <&3' "$1" 2>/dev/null | grep -q .; }
 for _ in $(seq 120); do
     if ready "$port" || ready "$port"; then
