@@ -3,13 +3,13 @@
 #
 #   REGION=asia-south1   region of Terraform's state, at the first deploy
 #   PREFIX=tandem        first part of every name
-#   STEPS="..."          some of: bootstrap plan apply workloads manifests smoke
+#   STEPS="..."          some of: bootstrap plan apply workloads manifests smoke. Once its bucket is there, bootstrap is done again only when it is the one step
 #   YES=1                does not ask
 #   PLAN=1               says what a first deploy would do; nothing is called, no cloud account is needed
 #   GATEWAY=1            models are also reached through an internal gateway
 #   VARS=FILE            variables of the platform; infra/terraform/platform/PROJECT.auto.tfvars when not given
 #   IMAGES=FILE          digests that scripts/push-images.sh wrote; part of VARS when not given
-#   GITHUB=FILE          variables of bootstrap, such as who may come in from GitHub; none when not given
+#   BOOTSTRAP=FILE       variables of bootstrap, such as who may come in from GitHub; none when not given
 #   SMOKE_KEY=tdm_...    a key of the API: the smoke test also asks a model (SMOKE_MODEL=chat)
 #
 # It works in .deploy/PROJECT, on a copy of infra/, so that projects don't meet and nothing is left in the tree.
@@ -78,15 +78,20 @@ describe() {
 ask() {
     say "$environment in $project"
     for step in $steps; do printf '   %-10s %s\n' "$step" "$(describe "$step")"; done
+    confirm "Go on?"
+}
+
+confirm() {
     [ -z "${YES:-}$plan" ] || return 0
-    read -r -p "Go on? [y/N] " answer
-    [ "$answer" = y ] || stop "nothing was changed"
+    read -r -p "$1 [y/N] " answer
+    [ "$answer" = y ] || stop "not confirmed, so it ends here"
 }
 
 # Each project has a copy of its own. What Terraform keeps in it between runs (.terraform, a state that has not moved yet) stays.
 copy_tree() {
     [ -z "$plan" ] || return 0
-    mkdir -p "$work"
+    mkdir -p "$work/infra"
+    find "$work/infra" -type f ! -path '*/.terraform/*' ! -name '.terraform.lock.hcl' ! -name 'terraform.tfstate*' ! -name 'plan.*' -delete
     cp -r infra "$work/"
     rm -f "$terraform"/platform/*.auto.tfvars*
     cp "$variables" "$terraform/platform/project.auto.tfvars"
@@ -100,6 +105,7 @@ apply_root() {
     shift
     run terraform -chdir="$folder" plan -out=plan.bin -detailed-exitcode "$@" || changed=$?
     if [ -n "$plan" ] || [ "$changed" = 2 ]; then
+        confirm "Apply this?"
         run terraform -chdir="$folder" apply plan.bin
     elif [ "$changed" != 0 ]; then
         exit "$changed"
@@ -107,20 +113,26 @@ apply_root() {
 }
 
 bootstrap() {
-    local folder="$terraform/bootstrap"
+    local folder="$terraform/bootstrap" arguments=(-var "project_id=$project" -var "region=$region" -var "prefix=$prefix")
+    if [ -n "${BOOTSTRAP:-}" ]; then arguments+=("-var-file=$(realpath "$BOOTSTRAP")"); fi
+    # A state that the last run could not move into the bucket is continued.
     if [ ! -e "$folder/terraform.tfstate" ] && there gcloud storage buckets describe "gs://$bucket"; then
         say "bootstrap: gs://$bucket is there"
+        if [ "$steps" = bootstrap ]; then
+            state_in_bucket "$folder"
+            run terraform -chdir="$folder" init -reconfigure "-backend-config=bucket=$bucket"
+            apply_root "$folder" "${arguments[@]}"
+        fi
         return
     fi
     say "bootstrap: APIs, the bucket of the state, CI's accounts"
-    # A state that the last run could not move is continued.
-    [ -n "$plan" ] || rm -f "$folder/backend.tf"
-    run terraform -chdir="$folder" init
-    apply_root "$folder" -var "project_id=$project" -var "region=$region" -var "prefix=$prefix" ${GITHUB:+"-var-file=$(realpath "$GITHUB")"}
-    [ -n "$plan" ] || printf 'terraform {\n  backend "gcs" {\n    prefix = "bootstrap"\n  }\n}\n' >"$folder/backend.tf"
+    run terraform -chdir="$folder" init -reconfigure
+    apply_root "$folder" "${arguments[@]}"
+    state_in_bucket "$folder"
     run terraform -chdir="$folder" init -migrate-state -force-copy "-backend-config=bucket=$bucket"
     [ -n "$plan" ] || rm -f "$folder"/terraform.tfstate*
 }
+state_in_bucket() { [ -n "$plan" ] || printf 'terraform {\n  backend "gcs" {\n    prefix = "bootstrap"\n  }\n}\n' >"$1/backend.tf"; }
 
 platform_init() { run terraform -chdir="$terraform/platform" init -reconfigure "-backend-config=bucket=$bucket"; }
 
@@ -161,6 +173,7 @@ apply_platform() {
     if [ -z "$plan" ] && [ "$(cat "$terraform/platform/plan.changed")" = 0 ]; then
         echo "   nothing to change"
     else
+        confirm "Apply this?"
         run terraform -chdir="$terraform/platform" apply plan.bin
     fi
     # A plan is applied once.

@@ -99,7 +99,7 @@ class Deploy(unittest.TestCase):
             "FAKE_OUTPUTS": str(ROOT / "infra/kubernetes/example/every-option.json"),
             "YES": "1",
         }
-        for name in ("PLAN", "STEPS", "VARS", "IMAGES", "GATEWAY", "GITHUB", "SMOKE_KEY", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
+        for name in ("PLAN", "STEPS", "VARS", "IMAGES", "GATEWAY", "BOOTSTRAP", "SMOKE_KEY", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
             self.env.pop(name, None)
 
     def deploy(self, *, environment="stage", project=PROJECT, **settings):
@@ -191,6 +191,22 @@ class Deploy(unittest.TestCase):
 
         self.assertNotEqual(self.deploy(STEPS="apply"), 0)
         self.assertIn("there is no plan to apply", self.said)
+
+    def test_bootstrap_alone_brings_it_up_to_date(self):
+        self.assertEqual(self.deploy(), 0, self.said)
+        self.state["applied"].remove("bootstrap")
+
+        self.assertEqual(self.deploy(STEPS="bootstrap"), 0, self.said)
+
+        self.assert_order(("terraform -chdir=terraform/bootstrap", "init -reconfigure -backend-config"), ("terraform -chdir=terraform/bootstrap", "apply plan.bin"))
+
+    def test_what_was_removed_from_the_tree_is_not_deployed(self):
+        self.assertEqual(self.deploy(), 0, self.said)
+        (self.tree / "infra/terraform/platform/checks.tf").unlink()
+
+        self.assertEqual(self.deploy(), 0, self.said)
+
+        self.assertFalse((self.tree / ".deploy" / PROJECT / "infra/terraform/platform/checks.tf").exists())
 
     def test_a_state_that_did_not_move_is_continued(self):
         self.state["refuses"] = ["terraform -chdir=.deploy/acme-stage-1/infra/terraform/platform init"]
