@@ -24,6 +24,19 @@ class Documents(unittest.TestCase):
         self.assertGreater(len(names), 12)
         self.assertEqual(rows, names)
 
+    def test_what_scales_and_alarms_is_measured_by_the_code(self):
+        code = "".join(path.read_text() for folder in ("crates", "gateway", "orchestrator", "worker") for path in (ROOT / folder).rglob("src/**/*.rs"))
+        measured = {name.replace(".", "_") for name in re.findall(r'"(tandem\.[a-z_.]+)"', code)}
+        # Relays have the same instruments under the names of what they carry.
+        relays = re.findall(r'name\("([a-z_]+)"\)', (ROOT / "crates/queue/src/relay/instruments.rs").read_text())
+        measured |= {f"tandem_{what}_{part}" for what in ("usage_events", "batch_events") for part in relays}
+        files = [*(ROOT / "infra/kubernetes").rglob("*.yaml"), *MONITORING.glob("*.tf")]
+        used = {name for file in files for name in re.findall(r"\btandem_(?:attempts|batch|limits|ledger|usage|doorbell|webhooks)_[a-z_]+", file.read_text())}
+
+        self.assertGreater(len(used), 5)
+        # Units and kinds are put behind names when they are exported.
+        self.assertEqual([name for name in sorted(used) if not any(name in (known, known + "_total", known + "_seconds") for known in measured)], [])
+
     def test_every_policy_is_in_the_table_of_mistakes(self):
         table = (ROOT / "infra/terraform/README.md").read_text()
         manifests = re.findall(r"^@policy\ndef ([a-z_]+)\(", (ROOT / "infra/policies/kubernetes/policies.py").read_text(), re.MULTILINE)

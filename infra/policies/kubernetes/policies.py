@@ -3,6 +3,7 @@
 import json
 import re
 
+import promql_parser
 from manifests import FACTS, GPU, argument, get, matches, name, namespace, quantity, title, words
 
 POLICIES = {}
@@ -189,6 +190,19 @@ def replicas_follow_what_waits(cluster):
                 yield f"{title(scaler)} follows a metric that says nothing of what waits, or is no more"
             if trigger["type"] not in TRIGGERS:
                 yield f"{title(scaler)}: {trigger['type']} is not used here (gcp-pubsub is deprecated); ask Cloud Monitoring (prometheus)"
+
+
+@policy
+def queries_can_be_read(cluster):
+    for scaler in cluster.of_kind("ScaledObject"):
+        for trigger in scaler["spec"]["triggers"]:
+            query = get(trigger, "metadata", "query")
+            if query is None:
+                continue
+            try:
+                promql_parser.parse(query)
+            except ValueError as error:
+                yield f"{title(scaler)}: {query} is no PromQL: {error}"
 
 
 @policy
