@@ -202,7 +202,7 @@ workloads() {
 }
 
 manifests() {
-    local folder="$work/infra/kubernetes/overlays/$environment/$2" differs=0
+    local folder="$work/infra/kubernetes/overlays/$environment/$2"
     say "manifests of $2 in $1"
     run scripts/kubernetes-platform.py "$work/outputs.json" "$1" --tree "$work/infra/kubernetes" --only "$2" ${GATEWAY:+--gateway}
     if [ -z "$plan" ] && [ ! -d "$folder/platform" ]; then
@@ -210,11 +210,11 @@ manifests() {
         return
     fi
     run gcloud container clusters get-credentials "$(output "$name-$2" clusters "$2" "$1" name)" --region "$1" --dns-endpoint
-    [ -n "$plan" ] || kubectl diff --server-side --field-manager=tandem-deploy -k "$folder" || differs=$?
-    if [ -n "$plan" ] || [ "$differs" = 1 ]; then
+    # Before the first apply there is nothing to compare with: the namespace is missing, and that is an error of diff.
+    if [ -z "$plan" ] && kubectl diff --server-side --field-manager=tandem-deploy -k "$folder"; then
+        echo "   nothing to change"
+    else
         run kubectl apply --server-side --field-manager=tandem-deploy -k "$folder"
-    elif [ "$differs" != 0 ]; then
-        exit "$differs"
     fi
     # A model server that loads is waited for by nobody: it may take half an hour, and others answer meanwhile.
     if [ "$2" = workers ]; then
