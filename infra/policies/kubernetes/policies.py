@@ -227,6 +227,13 @@ def scalers_have_the_last_word(cluster):
 
 
 @policy
+def somebody_decides_how_many(cluster):
+    for workload in cluster.workloads:
+        if workload.thing["kind"] == "Deployment" and not cluster.scalers(workload) and get(workload.thing, "spec", "replicas") is None:
+            yield f"{workload}: one replica, whatever waits; it has neither a ScaledObject nor a number of replicas"
+
+
+@policy
 def sleepers_can_be_woken(cluster):
     """What has no replica has no metrics of its own."""
     for workload in cluster.servers:

@@ -236,6 +236,11 @@ variable "models" {
   default = {}
 
   validation {
+    condition     = alltrue([for name in keys(var.models) : can(regex("^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", name))])
+    error_message = "Models are named in lower-case letters, digits and hyphens, at most 40: their services and folders of weights have these names."
+  }
+
+  validation {
     condition     = alltrue([for model in values(var.models) : try(var.regions[model.region].models, false)])
     error_message = "A model is in a region without a cluster for models. Those with one: ${join(", ", [for name, region in var.regions : name if region.models])}."
   }

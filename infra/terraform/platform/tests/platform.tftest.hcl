@@ -344,6 +344,14 @@ run "no_replicas_at_most_are_refused" {
   expect_failures = [var.models]
 }
 
+run "a_model_is_named_as_its_service" {
+  command = plan
+  variables {
+    models = { "llama-3.1" = { region = "asia-south1", model = "llama-3.1-8b", machine_type = "g2-standard-8", gpu_count = 1, format = "bf16", max_model_len = 16384 } }
+  }
+  expect_failures = [var.models]
+}
+
 run "an_argument_that_the_platform_decides_is_refused" {
   command = plan
   variables {
