@@ -1,6 +1,6 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-sdk check check-infra check-terraform check-policies bench bench-gateway bench-proxies bench-mixed bench-queue bench-batch bench-upload bench-start soak chaos fuzz migrate clean
+.PHONY: help run deploy test test-rust test-sdk check check-infra check-terraform check-policies check-kubernetes check-lint check-deploy bench bench-gateway bench-proxies bench-mixed bench-queue bench-batch bench-upload bench-start soak chaos fuzz migrate clean
 
 CARGO ?= cargo
 VENV := .venv
@@ -17,10 +17,12 @@ check: check-infra ## formatting, lints, documentation, dependency rules, infras
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
 	scripts/deny.sh
 
-# Terraform is no part of what builds the platform: where it or its providers can't be had, that is said and the rest is checked.
-check-infra: check-policies
+# Terraform and kubectl are no part of what builds the platform: where they can't be had, that is said and the rest is checked.
+check-infra: check-lint check-policies check-deploy
 	@if scripts/terraform-check.sh --can-run; then $(MAKE) --no-print-directory check-terraform; \
 	else echo "NOT CHECKED: infra/terraform, as terraform or its providers are out of reach. make check-terraform says more." >&2; fi
+	@if scripts/kubernetes-check.sh --can-run; then $(MAKE) --no-print-directory check-kubernetes; \
+	else echo "NOT CHECKED: infra/kubernetes, as kubectl is missing. make check-kubernetes says more." >&2; fi
 
 check-terraform: ## format, validation and tests of every Terraform root and module; no cloud account is needed
 	scripts/terraform-docs.py --check
@@ -28,6 +30,15 @@ check-terraform: ## format, validation and tests of every Terraform root and mod
 
 check-policies: ## checkov and our own policies on infra/terraform
 	scripts/policy-check.sh
+
+check-lint: ## shell scripts, YAML, workflows and builds
+	scripts/lint.sh
+
+check-deploy: ## make deploy against tools that only record what they are told: order, and that a second run changes nothing
+	python3 scripts/tests/test_deploy.py
+
+check-kubernetes: ## renders infra/kubernetes for every environment: shapes, our policies, checkov; no cluster is needed
+	scripts/kubernetes-check.sh
 
 test: test-sdk test-rust ## every test; starts PostgreSQL and RabbitMQ when none is running
 
@@ -97,6 +108,9 @@ fuzz: ## every fuzz target for a minute (SECONDS=60): codecs, the look into requ
 
 migrate: ## bring the database of tandem.toml to this version
 	$(CARGO) run --release --locked --bin tandem -- migrate up
+
+deploy: ## bring an environment in Google Cloud to what this tree says (ENV=dev PROJECT=acme-dev-1; PLAN=1 only says what it would do)
+	@ENV="$(ENV)" PROJECT="$(PROJECT)" scripts/deploy.sh
 
 clean: ## remove what was built and the embedded data
 	$(CARGO) clean

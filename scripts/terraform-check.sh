@@ -73,7 +73,6 @@ check() { # the folder, then each of its files of variables in a test of its own
 }
 export -f quietly check
 
-# shellcheck disable=SC2016 # for the shell that xargs starts
 if ! printf '%s\n' "${folders[@]}" | xargs -P "$(nproc)" -I '{}' bash -euo pipefail -c 'check "$1"' check '{}'; then
     echo "infra/terraform has failures, see above" >&2
     exit 1

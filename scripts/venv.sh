@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Makes a Python environment with the packages of a requirements file: venv.sh FOLDER REQUIREMENTS
+# Makes a Python environment with the packages of a requirements file, unless it is there already: venv.sh FOLDER REQUIREMENTS
 set -euo pipefail
 
+if cmp -s "$2" "$1/requirements.txt"; then
+    exit
+fi
 if ! python3 -m venv "$1" 2>/dev/null; then
     if [ "$(id -u)" != 0 ]; then
         echo "Python's venv is needed: run 'sudo apt-get install python3-venv'." >&2
@@ -12,3 +15,4 @@ if ! python3 -m venv "$1" 2>/dev/null; then
     python3 -m venv "$1"
 fi
 "$1/bin/pip" install --quiet --requirement "$2"
+cp "$2" "$1/requirements.txt"

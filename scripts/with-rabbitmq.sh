@@ -29,6 +29,7 @@ if installed; then
     # The wrapper in /usr/sbin would switch to another user, who has no right to the folder.
     HOME=$folder /usr/lib/rabbitmq/bin/rabbitmq-server >"$folder/out" 2>&1 &
     server=$!
+    # shellcheck disable=SC2329 # the trap below calls it
     stop() {
         # One that has ended by itself can't be killed, and one that was killed ends with the signal's code: neither is a fault.
         kill "$server" 2>/dev/null && wait "$server" || true
@@ -36,6 +37,7 @@ if installed; then
     }
 elif command -v docker >/dev/null; then
     container=$(docker run --rm --detach --publish "127.0.0.1:$port:5672" rabbitmq:4)
+    # shellcheck disable=SC2329 # the trap below calls it
     stop() { docker stop "$container" >/dev/null; }
 else
     echo "RabbitMQ is needed: run 'sudo apt-get install rabbitmq-server', or set RABBITMQ_URL to a server." >&2

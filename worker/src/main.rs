@@ -72,3 +72,36 @@ async fn main() -> anyhow::Result<()> {
     process.part(|drain| webhooks.run(drain));
     Ok(process.run().await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    /// What `terraform output -json` says of the workers of an environment; where there is no project, its example.
+    const EXAMPLES: [&str; 4] = [
+        include_str!("../../infra/kubernetes/example/dev.json"),
+        include_str!("../../infra/kubernetes/example/stage.json"),
+        include_str!("../../infra/kubernetes/example/prod.json"),
+        include_str!("../../infra/kubernetes/example/every-option.json"),
+    ];
+
+    #[test]
+    fn what_manifests_set_are_settings_of_this_worker() {
+        for example in EXAMPLES {
+            let example: Value = serde_json::from_str(example).unwrap();
+            for region in example["workers"]["value"].as_object().unwrap().values() {
+                let env = region["env"].as_object().unwrap();
+                let plain = env.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()));
+                // In a pod these are files of Secret Manager.
+                let hidden = region["secrets"].as_object().unwrap().keys().map(|name| (name.clone(), "x".to_owned()));
+
+                let settings: Settings = chassis::settings::load(None, plain.chain(hidden)).unwrap();
+
+                assert_eq!(settings.admin.bind.port(), 9092, "probes ask this port");
+                assert!(settings.admin.bind.ip().is_unspecified(), "the kubelet asks from outside the pod");
+                assert!(settings.data.database_url.contains("@127.0.0.1:5432/"), "the proxy is beside the worker");
+            }
+        }
+    }
+}

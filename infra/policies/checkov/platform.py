@@ -50,6 +50,10 @@ def has_a_pool_account(conf):
     return all("-compute@developer" not in str(value(node, "service_account")) and value(node, "service_account") for node in blocks(conf, "node_config"))
 
 
+def leaves_external_metrics_to_keda(conf):
+    return not any(word in str(value(conf, "chart")) for word in ("stackdriver", "prometheus-adapter", "custom-metrics", "metrics-adapter"))
+
+
 checks = [
     Policy(
         "CKV_TANDEM_20",
@@ -69,4 +73,5 @@ checks = [
     Policy("CKV_TANDEM_25", "A subscription never expires (expiration_policy with an empty ttl)", ["google_pubsub_subscription"], never_expires),
     Policy("CKV_TANDEM_26", "A machine type has as many GPUs as are asked of it", ["google_container_node_pool"], machine_has_its_gpus),
     Policy("CKV_TANDEM_27", "Nodes have an account of their own", ["google_container_node_pool"], has_a_pool_account),
+    Policy("CKV_TANDEM_28", "KEDA provides external metrics, and a cluster has one provider", ["helm_release"], leaves_external_metrics_to_keda),
 ]

@@ -559,3 +559,9 @@ resource "google_container_node_pool" "ckv_tandem_27_default_account" {
     }
   }
 }
+
+resource "helm_release" "ckv_tandem_28_second_provider" {
+  name    = "adapter"
+  chart   = "prometheus-adapter"
+  version = "5.2.0"
+}

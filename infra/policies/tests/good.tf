@@ -82,3 +82,9 @@ resource "google_container_node_pool" "good" {
     }
   }
 }
+
+resource "helm_release" "keda" {
+  name    = "keda"
+  chart   = "keda"
+  version = "2.20.2"
+}

@@ -8,6 +8,21 @@ output "connection_budget" {
   }
 }
 
+output "project_id" {
+  description = "Project of this environment."
+  value       = var.project_id
+}
+
+output "environment" {
+  description = "dev, stage or prod."
+  value       = var.environment
+}
+
+output "domains" {
+  description = "Domains that the API answers at."
+  value       = var.domains
+}
+
 output "address" {
   description = "Address that the domains point to."
   value       = module.edge.address
@@ -50,6 +65,7 @@ output "models" {
   description = "By deployment, what its pods need: accelerator, number of GPUs, vLLM's arguments, room in the KV cache, replicas, which account they act as; and the address that the catalog names them by."
   value = {
     for name, fit in module.gpu_fit : name => merge(fit.fit, {
+      vllm_args       = merge(var.models[name].vllm_args, fit.fit.vllm_args)
       region          = var.models[name].region
       min_replicas    = var.models[name].min_replicas
       max_replicas    = var.models[name].max_replicas
@@ -57,6 +73,8 @@ output "models" {
       service_account = module.identity.emails["vllm"]
       weights         = "gs://${module.storage.names["models"]}/${name}"
       key_secret      = module.secrets.ids["vllm"]
+      key_version     = try(var.provider_keys["VLLM_API_KEY"], null)
+      image           = var.images.vllm
     })
   }
 }
@@ -65,6 +83,7 @@ output "workers" {
   description = "By region, what the workers' pods need: environment, secrets, proxy to the database, most replicas, and which account they act as."
   value = {
     for region in keys(local.worker_regions) : region => {
+      image           = var.images.worker
       namespace       = var.workers.namespace
       max_replicas    = var.workers.max_replicas
       service_account = module.identity.emails["worker"]
@@ -93,4 +112,9 @@ output "usage_dataset" {
 output "network_addresses" {
   description = "By region, the addresses of pods and services, for NetworkPolicies."
   value       = module.network.pods_cidrs
+}
+
+output "internal_domain" {
+  description = "Domain of the private zone: gateways in front of models have their names in it."
+  value       = trimsuffix(module.network.internal_zone.domain, ".")
 }

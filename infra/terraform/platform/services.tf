@@ -29,6 +29,9 @@ locals {
     var.webhooks_key_version == null ? {} : {
       TANDEM__WEBHOOKS__SECRET_KEY = { secret = module.secrets.ids["webhooks"], version = var.webhooks_key_version }
     },
+    var.webhooks_old_key_version == null ? {} : {
+      TANDEM__WEBHOOKS__OLD_SECRET_KEYS = { secret = module.secrets.ids["webhooks"], version = var.webhooks_old_key_version }
+    },
     var.doorbell != "rabbitmq" ? {} : {
       TANDEM__DOORBELL__RABBITMQ__URLS = { secret = module.secrets.ids["rabbitmq"], version = var.rabbitmq_secret_version }
     },

@@ -87,7 +87,7 @@ variable "nat_addresses" {
 }
 
 variable "images" {
-  description = "Images, each by digest. `console` and `collector` may be null. `migrate` has the command tandem."
+  description = "Images, each by digest. `console` and `collector` may be null. `migrate` has the command tandem. `worker` and `vllm` are for the clusters: null until manifests are applied."
   type = object({
     gateway        = string
     orchestrator   = string
@@ -95,6 +95,8 @@ variable "images" {
     database_proxy = string
     console        = optional(string)
     collector      = optional(string)
+    worker         = optional(string)
+    vllm           = optional(string)
   })
 
   validation {
@@ -208,7 +210,8 @@ variable "doorbell" {
 variable "models" {
   description = <<-EOT
     Deployments of models on GPUs of our own, by name. Each is checked before anything is built: the machine has that many GPUs, the region
-    has them, weights and KV cache fit. `model` is one of infra/data/gpus.json, or `architecture` says its size.
+    has them, weights and KV cache fit. `model` is one of infra/data/gpus.json, or `architecture` says its size. `vllm_args` are more arguments of vLLM
+    that only this model needs, such as `tool-call-parser`; an empty value is a switch.
   EOT
   type = map(object({
     region       = string
@@ -228,8 +231,14 @@ variable "models" {
     memory_utilisation = optional(number, 0.9)
     min_replicas       = optional(number, 0)
     max_replicas       = optional(number, 2)
+    vllm_args          = optional(map(string), {})
   }))
   default = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.models) : can(regex("^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", name))])
+    error_message = "Models are named in lower-case letters, digits and hyphens, at most 40: their services and folders of weights have these names."
+  }
 
   validation {
     condition     = alltrue([for model in values(var.models) : try(var.regions[model.region].models, false)])
@@ -239,6 +248,18 @@ variable "models" {
   validation {
     condition     = alltrue([for model in values(var.models) : model.min_replicas >= 0 && model.max_replicas >= max(1, model.min_replicas)])
     error_message = "min_replicas is 0 or more, max_replicas 1 or more and at least min_replicas."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for model in values(var.models) : [
+        for name, value in model.vllm_args : can(regex("^[a-z][a-z0-9-]*$", name)) && can(regex("^[A-Za-z0-9._/{}\":, -]*$", value)) && !contains([
+          "model", "host", "port", "api-key", "served-model-name", "tensor-parallel-size", "max-model-len", "gpu-memory-utilization",
+          "scheduling-policy", "max-num-queued-reqs", "shutdown-timeout",
+        ], name)
+      ]
+    ]))
+    error_message = "vllm_args are names without dashes before them, such as tool-call-parser, and not those that the platform or the manifests decide: size, address, names, key, queue."
   }
 }
 
@@ -362,5 +383,16 @@ variable "webhooks_key_version" {
   validation {
     condition     = var.webhooks_key_version != null || var.environment != "prod"
     error_message = "In production signing secrets are encrypted: webhooks_key_version names a version of the secret webhooks."
+  }
+}
+
+variable "webhooks_old_key_version" {
+  description = "Version of the secret webhooks that was used before: what it encrypted can be read until its webhooks were rotated; null = none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.webhooks_old_key_version == null || (var.webhooks_key_version != null && var.webhooks_old_key_version != var.webhooks_key_version)
+    error_message = "webhooks_old_key_version is another version than webhooks_key_version, which is set too."
   }
 }

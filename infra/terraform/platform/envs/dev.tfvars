@@ -27,6 +27,8 @@ models = {
     format        = "bf16"
     max_model_len = 16384
     max_replicas  = 1
+    # Without them requests with tools are refused.
+    vllm_args = { enable-auto-tool-choice = "", tool-call-parser = "hermes" }
   }
 }
 catalog_file  = "envs/dev.models.toml.tftpl"

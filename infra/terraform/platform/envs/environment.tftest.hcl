@@ -58,6 +58,9 @@ variables {
     orchestrator   = "r/orchestrator@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
     migrate        = "r/tandem@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
     database_proxy = "r/proxy@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    collector      = "r/collector@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    worker         = "r/worker@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    vllm           = "r/vllm@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
   }
   alert_emails = { oncall = "oncall@example.com" }
 }
@@ -67,5 +70,36 @@ run "the_environment_can_be_planned" {
   assert {
     condition     = output.connection_budget.needed <= output.connection_budget.allowed
     error_message = "Its processes fit its database."
+  }
+}
+
+# Manifests are rendered from infra/kubernetes/example where there is no project: it has the form of what is said here.
+run "the_example_of_manifests_has_this_form" {
+  command = plan
+  assert {
+    condition = alltrue([
+      for name in ["project_id", "environment", "internal_domain", "domains", "clusters"] : can(jsondecode(file("../../kubernetes/example/${var.environment}.json"))[name].value)
+    ])
+    error_message = "The example lacks an output that manifests need."
+  }
+  assert {
+    condition     = { for name, of in output.models : name => sort(keys(of)) } == { for name, of in jsondecode(file("../../kubernetes/example/${var.environment}.json")).models.value : name => sort(keys(of)) }
+    error_message = "The example has other models, or says other things of them: ${jsonencode({ for name, of in output.models : name => keys(of) })}"
+  }
+  assert {
+    condition = jsonencode({ for region, of in output.workers : region => sort(concat(keys(of), keys(of.env), keys(of.secrets))) }) == jsonencode({
+      for region, of in jsondecode(file("../../kubernetes/example/${var.environment}.json")).workers.value : region => sort(concat(keys(of), keys(of.env), keys(of.secrets)))
+    })
+    error_message = "The example's workers have other settings: ${jsonencode({ for region, of in output.workers : region => concat(keys(of.env), keys(of.secrets)) })}"
+  }
+  assert {
+    condition = jsonencode({ for name, of in output.models : name => [of.machine_type, of.gpu_count, of.accelerator, of.requests, of.vllm_args, of.min_replicas, of.max_replicas, of.endpoint] }) == jsonencode({
+      for name, of in jsondecode(file("../../kubernetes/example/${var.environment}.json")).models.value : name => [of.machine_type, of.gpu_count, of.accelerator, of.requests, of.vllm_args, of.min_replicas, of.max_replicas, of.endpoint]
+    })
+    error_message = "The example's models are not those of this environment: ${jsonencode({ for name, of in output.models : name => [of.machine_type, of.gpu_count, of.accelerator, of.requests, of.vllm_args, of.min_replicas, of.max_replicas, of.endpoint] })}"
+  }
+  assert {
+    condition     = jsonencode(output.network_addresses) == jsonencode(jsondecode(file("../../kubernetes/example/${var.environment}.json")).network_addresses.value)
+    error_message = "The example has other addresses: ${jsonencode(output.network_addresses)}"
   }
 }

@@ -14,7 +14,8 @@ database = {
   backup_days      = 30
 }
 
-gateway       = { min_instances = 2, max_instances = 20 }
+# Gateways have CPU between requests too: they measure the backlog that workers are scaled by, and write down what was used.
+gateway       = { billing = "instance", min_instances = 2, max_instances = 20 }
 orchestrator  = { min_instances = 2, max_instances = 20 }
 workers       = { max_replicas = 20 }
 nat_addresses = 2
@@ -29,6 +30,8 @@ models = {
     max_model_len = 32768
     min_replicas  = 2
     max_replicas  = 8
+    # Without them requests with tools are refused.
+    vllm_args = { enable-auto-tool-choice = "", tool-call-parser = "llama3_json" }
   }
 }
 catalog_file  = "envs/prod.models.toml.tftpl"

@@ -13,7 +13,8 @@ database = {
   highly_available = true
 }
 
-gateway = { min_instances = 1, max_instances = 8 }
+# With CPU between requests too: gateways measure the backlog that workers are scaled by, and write down what was used.
+gateway = { billing = "instance", min_instances = 1, max_instances = 8 }
 workers = { max_replicas = 8 }
 
 models = {
@@ -25,6 +26,8 @@ models = {
     format        = "fp8"
     max_model_len = 32768
     max_replicas  = 2
+    # Without them requests with tools are refused.
+    vllm_args = { enable-auto-tool-choice = "", tool-call-parser = "llama3_json" }
   }
 }
 catalog_file  = "envs/stage.models.toml.tftpl"

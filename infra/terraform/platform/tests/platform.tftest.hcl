@@ -65,6 +65,7 @@ variables {
   domains       = ["ai.example.com"]
   catalog_file  = "envs/dev.models.toml.tftpl"
   provider_keys = { VLLM_API_KEY = "1", OPENAI_API_KEY = "2" }
+  gateway       = { billing = "instance", min_instances = 1 }
   models = {
     chat = { region = "asia-south1", model = "llama-3.1-8b", machine_type = "g2-standard-8", gpu_count = 1, format = "bf16", max_model_len = 16384 }
   }
@@ -163,6 +164,28 @@ run "a_rollout_that_asks_for_too_many_connections_is_told" {
   expect_failures = [check.room_for_a_rollout]
 }
 
+run "a_model_that_nobody_would_wake_is_told" {
+  command = plan
+  variables {
+    images = {
+      gateway        = "r/gateway@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+      orchestrator   = "r/orchestrator@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+      migrate        = "r/tandem@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+      database_proxy = "r/proxy@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    }
+  }
+  expect_failures = [check.what_sleeps_can_be_woken]
+}
+
+run "a_backlog_that_nobody_measures_is_told" {
+  command = plan
+  variables {
+    environment = "stage"
+    gateway     = { billing = "request", min_instances = 1 }
+  }
+  expect_failures = [check.the_backlog_is_measured]
+}
+
 run "two_regions_that_lean_on_one_are_told" {
   command = plan
   variables {
@@ -243,6 +266,27 @@ run "plain_signing_secrets_in_production_are_refused" {
   expect_failures = [var.webhooks_key_version]
 }
 
+run "a_key_of_before_that_is_the_key_of_now_is_refused" {
+  command = plan
+  variables {
+    webhooks_key_version     = "1"
+    webhooks_old_key_version = "1"
+  }
+  expect_failures = [var.webhooks_old_key_version]
+}
+
+run "both_keys_of_webhooks_reach_workers_while_they_change" {
+  command = plan
+  variables {
+    webhooks_key_version     = "2"
+    webhooks_old_key_version = "1"
+  }
+  assert {
+    condition     = output.workers["asia-south1"].secrets["TANDEM__WEBHOOKS__OLD_SECRET_KEYS"].version == "1" && output.workers["asia-south1"].secrets["TANDEM__WEBHOOKS__SECRET_KEY"].version == "2"
+    error_message = "What the old key encrypted could not be read."
+  }
+}
+
 run "a_primary_region_that_is_no_region_is_refused" {
   command = plan
   variables {
@@ -296,6 +340,22 @@ run "no_replicas_at_most_are_refused" {
   command = plan
   variables {
     models = { chat = { region = "asia-south1", model = "llama-3.1-8b", machine_type = "g2-standard-8", gpu_count = 1, format = "bf16", max_model_len = 16384, max_replicas = 0 } }
+  }
+  expect_failures = [var.models]
+}
+
+run "a_model_is_named_as_its_service" {
+  command = plan
+  variables {
+    models = { "llama-3.1" = { region = "asia-south1", model = "llama-3.1-8b", machine_type = "g2-standard-8", gpu_count = 1, format = "bf16", max_model_len = 16384 } }
+  }
+  expect_failures = [var.models]
+}
+
+run "an_argument_that_the_platform_decides_is_refused" {
+  command = plan
+  variables {
+    models = { chat = { region = "asia-south1", model = "llama-3.1-8b", machine_type = "g2-standard-8", gpu_count = 1, format = "bf16", max_model_len = 16384, vllm_args = { max-model-len = "131072" } } }
   }
   expect_failures = [var.models]
 }
