@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use domain::{BatchId, Class, Endpoint, Error, Kind, RequestContext, RequestId, Result, TenantId, Usage};
 use http::StatusCode;
-use orchestrator::{Dialect, ModelRequest};
+use orchestrator::{Dialect, ModelRequest, Sending};
 use std::{sync::Arc, time::Instant};
 use store::Side;
 use tokio::sync::watch;
@@ -28,6 +28,8 @@ pub(crate) struct Line {
     pub(crate) traceparent: Option<String>,
     /// Whether it may call the model.
     pub(crate) pass: watch::Receiver<Pass>,
+    /// Told when a request for it goes out.
+    pub(crate) sending: Sending,
 }
 
 /// What one call gave.
@@ -57,7 +59,7 @@ fn parse(line: &Line, body: Bytes) -> Result<ModelRequest> {
         Endpoint::Completions => Dialect::Completions,
         Endpoint::Embeddings => Dialect::Embeddings,
     };
-    ModelRequest::parse(dialect, body)
+    Ok(ModelRequest { sending: Some(line.sending.clone()), ..ModelRequest::parse(dialect, body)? })
 }
 
 impl Line {
