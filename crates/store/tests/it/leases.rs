@@ -69,7 +69,7 @@ async fn a_suspect_shard_is_charged_only_for_lines_that_were_at_work(db: Db) {
     assert_eq!(last.shard.crash_count, 5);
     db.store.commit_segment(&last, &segment(8, 0, &[1])).await.unwrap();
     let others = db.claim(&shards[0], LEASE_MS).await;
-    assert_eq!(others.shard.crash_count, 3, "a finished line does not clear it");
+    assert_eq!(others.shard.crash_count, SUSPECT_CRASHES, "a finished line does not clear it");
     assert!(db.store.end_trial(&others).await.unwrap());
     db.store.release_shard(&others, false, None).await.unwrap();
     let cleared = db.claim(&shards[0], LEASE_MS).await.shard;
