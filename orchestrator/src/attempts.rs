@@ -230,6 +230,9 @@ impl<'a> Attempts<'a> {
 
     async fn exchange(&self, route: &Route, candidate: &Candidate, occupied: Occupied) -> Called {
         let begun = Instant::now();
+        if let Some(sending) = &self.request.sending {
+            sending.tell();
+        }
         let exchange = Exchange {
             client: self.client,
             provider: candidate.deployed.provider.as_ref(),

@@ -1,7 +1,7 @@
 //! The one interface to models. Everything that answers requests implements it: the router in this process, and the
 //! same router behind HTTP.
 
-use crate::{DeploymentInfo, Dialect, ModelBody};
+use crate::{DeploymentInfo, Dialect, ModelBody, Sending};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Error, Money, RequestContext, Result};
@@ -19,6 +19,8 @@ pub struct ModelRequest {
     pub head: wire::head::Head,
     /// The caller's `anthropic-beta` header, for Anthropic's API only.
     pub betas: Option<String>,
+    /// Who wants to know when it goes out to a model server. It may be told later than that, never earlier.
+    pub sending: Option<Sending>,
 }
 
 impl ModelRequest {
@@ -31,7 +33,7 @@ impl ModelRequest {
             Some(param) => Error::invalid(wrong.message).with_param(param),
             None => Error::invalid(wrong.message),
         })?;
-        Ok(Self { dialect, body, head, betas: None })
+        Ok(Self { dialect, body, head, betas: None, sending: None })
     }
 }
 

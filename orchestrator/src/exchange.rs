@@ -6,7 +6,7 @@ use crate::{
     backend::is_event_stream,
     catalog::{Deployment, Engine},
     client::UpstreamClient,
-    failure::{Blame, Failure, Names, Refusal, UpstreamError, judge},
+    failure::{ANSWER_INCOMPLETE, Blame, CONNECTION_LOST, Failure, Names, Refusal, UpstreamError, judge},
     limits::{Limits, Silence},
     provider::Provider,
     reading::{Reading, Seen, read_whole},
@@ -288,17 +288,17 @@ fn broken(error: UpstreamError) -> Failure {
 }
 
 fn unreachable_server(cause: hyper_util::client::legacy::Error) -> Failure {
-    let text = if cause.is_connect() {
-        "The model server can't be reached; try again later."
+    let error = if cause.is_connect() {
+        Error::unavailable("The model server can't be reached; try again later.")
     } else {
-        "The model server closed the connection before it answered."
+        Error::unavailable("The model server closed the connection before it answered.").with_code(CONNECTION_LOST)
     };
-    Failure::endpoint(Error::unavailable(text).with_source(cause))
+    Failure::endpoint(error.with_source(cause))
 }
 
 fn cut() -> Error {
     Error::new(Kind::BadUpstream, "The model server ended the answer before it was complete.")
-        .with_code("answer_incomplete")
+        .with_code(ANSWER_INCOMPLETE)
 }
 
 fn not_events(cause: wire::sse::SseError) -> Failure {

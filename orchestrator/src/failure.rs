@@ -11,6 +11,12 @@ use wire::error::ErrorObject;
 /// The code of an error that no retry, other request or other caller mends: the operator has to mend a key.
 pub const CREDENTIALS_REFUSED: &str = "upstream_credentials_refused";
 
+/// The code of a call whose connection broke before an answer began.
+pub const CONNECTION_LOST: &str = "connection_lost";
+
+/// The code of an answer that broke off.
+pub const ANSWER_INCOMPLETE: &str = "answer_incomplete";
+
 /// The code of a prompt that is longer than the model's context, as OpenAI's.
 pub(crate) const CONTEXT_LENGTH_EXCEEDED: &str = "context_length_exceeded";
 
@@ -211,7 +217,9 @@ pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, error: UpstreamErro
         501 => failed(Blame::Unfit, Kind::Unsupported, "The model server does not have this feature."),
         503 | 529 => {
             let wait = retry_after::read(headers);
-            failed(wait.map_or(Blame::Endpoint, |wait| Blame::Load(Some(wait))), Kind::Unavailable, OVERLOADED)
+            let told = Error::unavailable(OVERLOADED).with_source(cause);
+            let told = wait.into_iter().fold(told, Error::with_retry_after);
+            Refusal::Failed(Failure::new(wait.map_or(Blame::Endpoint, |wait| Blame::Load(Some(wait))), told))
         }
         404 | 405 => not_there(status, &error, names),
         400..=499 => Refusal::Answer(status, to_object(error, names)),

@@ -2,7 +2,8 @@
 //! `access` lets nobody else through.
 
 use crate::{
-    Access, DeploymentInfo, Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse, access,
+    Access, DeploymentInfo, Dialect, Frame, ModelBackend, ModelInfo, ModelRequest, ModelResponse, Outcome, Sending,
+    access,
     link::{self, AnswerHead, CALL_PATH, DEPLOYMENTS_PATH, MODELS_PATH},
 };
 use axum::{
@@ -14,10 +15,11 @@ use axum::{
     routing::{get, post},
 };
 use chassis::http::ApiError;
-use domain::Error;
-use futures::{StreamExt, stream};
+use domain::{Error, RequestContext};
+use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use std::{convert::Infallible, sync::Arc};
+use tokio::sync::Notify;
 
 /// The edge has its own, smaller limit.
 const MAX_BODY_BYTES: usize = 256 << 20;
@@ -47,8 +49,41 @@ async fn call(
         .ok_or_else(|| Error::not_found(format!("There is no dialect `{dialect}`.")))?;
     let mut request = ModelRequest::parse(dialect, body)?;
     request.betas = headers.get(link::BETAS).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let answer = backend.call(&link::from_headers(&headers), request).await?;
-    Ok(to_response(answer))
+    let ctx = link::from_headers(&headers);
+    if headers.contains_key(link::TELL_SENDING) {
+        return Ok(framed(telling(backend, ctx, request)));
+    }
+    let answer = backend.call(&ctx, request).await?;
+    Ok(framed(pieces(answer)))
+}
+
+/// The answer of a call that begins before there is one, to say when the request goes out. An error is its end then.
+fn telling(backend: Backend, ctx: RequestContext, mut request: ModelRequest) -> impl Stream<Item = Bytes> + Send {
+    let sent = Arc::new(Notify::new());
+    let told = sent.clone();
+    request.sending = Some(Sending::new(move || told.notify_one()));
+    async_stream::stream! {
+        let mut call = backend.call(&ctx, request);
+        let answered = loop {
+            tokio::select! {
+                biased;
+                () = sent.notified() => yield link::encode_sending(),
+                answered = &mut call => break answered,
+            }
+        };
+        match answered {
+            Ok(answer) => {
+                let mut pieces = pieces(answer);
+                while let Some(piece) = pieces.next().await {
+                    yield piece;
+                }
+            }
+            Err(error) => {
+                let outcome = Outcome { error: Some(error), ..Outcome::default() };
+                yield link::encode_frame(Frame::End(outcome), 0);
+            }
+        }
+    }
 }
 
 async fn models(State(backend): State<Backend>) -> Result<Json<Vec<ModelInfo>>, ApiError> {
@@ -59,14 +94,17 @@ async fn deployments(State(backend): State<Backend>) -> Result<Json<Vec<Deployme
     Ok(Json(backend.deployments().await?))
 }
 
-fn to_response(answer: ModelResponse) -> Response {
+fn pieces(answer: ModelResponse) -> impl Stream<Item = Bytes> + Send {
     let text = |value: &HeaderValue| value.to_str().map(str::to_owned).ok();
     let headers = answer.headers.iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?)));
     let head = AnswerHead { served: answer.served, status: answer.status.as_u16(), headers: headers.collect() };
     let head = stream::iter([link::encode_head(&head)]);
     let progress = answer.body.progress();
-    let frames = answer.body.map(move |frame| link::encode_frame(frame, progress.tokens()));
-    let mut response = Response::new(Body::from_stream(head.chain(frames).map(Ok::<_, Infallible>)));
+    head.chain(answer.body.map(move |frame| link::encode_frame(frame, progress.tokens())))
+}
+
+fn framed(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let mut response = Response::new(Body::from_stream(pieces.map(Ok::<_, Infallible>)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(link::CONTENT_TYPE));
     response
 }

@@ -22,9 +22,12 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const BUDGET: HeaderName = HeaderName::from_static("x-tandem-budget-nanos");
 const CACHE: HeaderName = HeaderName::from_static("x-tandem-cache");
 const EXPLAIN: HeaderName = HeaderName::from_static("x-tandem-explain");
+/// Asks to be told when the request goes out: the answer then begins at once, with pieces that say so.
+pub(crate) const TELL_SENDING: HeaderName = HeaderName::from_static("x-tandem-tell-sending");
 pub(crate) const BETAS: HeaderName = HeaderName::from_static("anthropic-beta");
 
 const HEAD: u8 = b'H';
+const SENDING: u8 = b'S';
 const DATA: u8 = b'D';
 const END: u8 = b'E';
 const PREFIX: usize = 5;
@@ -42,6 +45,8 @@ pub(crate) struct AnswerHead {
 #[derive(Debug)]
 pub(crate) enum Piece {
     Head(AnswerHead),
+    /// The request goes out to a model server. Only for those who asked, before the head or an end with an error.
+    Sending,
     /// A frame, and how many tokens have been handed on with it.
     Frame(Frame, u64),
 }
@@ -108,6 +113,10 @@ pub(crate) fn encode_head(head: &AnswerHead) -> Bytes {
     piece(HEAD, &[&to_json(head)])
 }
 
+pub(crate) fn encode_sending() -> Bytes {
+    piece(SENDING, &[])
+}
+
 /// A frame as a piece. Data begins with the tokens handed on so far, so that a caller who leaves knows what was delivered.
 pub(crate) fn encode_frame(frame: Frame, tokens: u64) -> Bytes {
     match frame {
@@ -143,7 +152,7 @@ pub(crate) fn decode(buffer: &mut BytesMut) -> Result<Option<Piece>, Error> {
     }
     let kind = buffer[0];
     let length = u32::from_be_bytes([buffer[1], buffer[2], buffer[3], buffer[4]]) as usize;
-    if !matches!(kind, HEAD | DATA | END) || length > MAX_PIECE {
+    if !matches!(kind, HEAD | SENDING | DATA | END) || length > MAX_PIECE {
         return Err(not_a_piece("unknown kind or impossible length"));
     }
     if buffer.len() < PREFIX + length {
@@ -157,6 +166,7 @@ pub(crate) fn decode(buffer: &mut BytesMut) -> Result<Option<Piece>, Error> {
             let tokens = payload.try_get_u64().map_err(not_a_piece)?;
             Piece::Frame(Frame::Data(payload), tokens)
         }
+        SENDING => Piece::Sending,
         HEAD => Piece::Head(serde_json::from_slice(&payload).map_err(not_a_piece)?),
         _ => Piece::Frame(Frame::End(serde_json::from_slice::<End>(&payload).map_err(not_a_piece)?.into()), 0),
     };

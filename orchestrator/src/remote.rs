@@ -2,11 +2,11 @@
 
 use crate::{
     Caller, DeploymentInfo, Dialect, Frame, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome,
-    Progress,
+    Progress, Sending,
     backend::is_event_stream,
     catalog::Timeouts,
     client::UpstreamClient,
-    failure::Failure,
+    failure::{ANSWER_INCOMPLETE, Failure},
     limits::Limits,
     link::{self, AnswerHead, CALL_PATH, DEPLOYMENTS_PATH, MODELS_PATH, Piece},
 };
@@ -49,10 +49,7 @@ impl RemoteBackend {
         self.caller.authorize(request.headers_mut()).await?;
         let response =
             limits.within(limits.total(), self.client.send(request, TIMEOUTS.connect)).await.map_err(too_late)?;
-        let response = response.map_err(|cause| {
-            Error::unavailable("The service that reaches the models can't be reached; try again later.")
-                .with_source(cause)
-        })?;
+        let response = response.map_err(|cause| out_of_reach().with_source(cause))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -84,12 +81,25 @@ impl ModelBackend for RemoteBackend {
         http.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let betas = request.betas.and_then(|betas| HeaderValue::from_str(&betas).ok());
         http.headers_mut().extend(betas.map(|betas| (link::BETAS, betas)));
+        let tell = request.sending.as_ref().map(|_| (link::TELL_SENDING, HeaderValue::from_static("1")));
+        http.headers_mut().extend(tell);
         let body = self.send(http, &limits).await?.into_body();
         let dialect = request.dialect;
         let mut pieces = Pieces { body, buffer: BytesMut::new(), limits, dialect, progress: Progress::default() };
-        match pieces.next().await? {
-            Piece::Head(head) => to_response(head, pieces),
-            Piece::Frame(..) => Err(cut()),
+        loop {
+            let piece = match (pieces.next().await, &request.sending) {
+                // Those who are told get their status before there is an answer: nothing of one has been cut.
+                (Err(error), Some(_)) if error.code() == Some(ANSWER_INCOMPLETE) => {
+                    return Err(out_of_reach().with_source(error));
+                }
+                (piece, _) => piece?,
+            };
+            match piece {
+                Piece::Sending => request.sending.iter().for_each(Sending::tell),
+                Piece::Head(head) => return to_response(head, pieces),
+                Piece::Frame(Frame::End(Outcome { error: Some(error), .. }), _) => return Err(error),
+                Piece::Frame(..) => return Err(cut()),
+            }
         }
     }
 
@@ -152,7 +162,7 @@ impl Pieces {
                         yield frame;
                         continue;
                     }
-                    Ok(Piece::Head(_)) => cut(),
+                    Ok(Piece::Head(_) | Piece::Sending) => cut(),
                     Err(error) => error,
                 };
                 if is_stream {
@@ -182,6 +192,10 @@ fn not_us(body: &Bytes) -> Error {
         .with_source(format!("the orchestrator answers {}", String::from_utf8_lossy(&body[..body.len().min(500)])))
 }
 
+fn out_of_reach() -> Error {
+    Error::unavailable("The service that reaches the models can't be reached; try again later.")
+}
+
 fn cut() -> Error {
-    Error::new(Kind::BadUpstream, "The answer was cut on its way from the model.").with_code("answer_incomplete")
+    Error::new(Kind::BadUpstream, "The answer was cut on its way from the model.").with_code(ANSWER_INCOMPLETE)
 }

@@ -21,6 +21,7 @@ rows! {
     the_broker_is_away_for_a_minute, "there is no RabbitMQ for a minute, in which a batch ends and another begins", "workers poll", "40, 41";
     the_broker_takes_nothing, "RabbitMQ is short of memory for 20 s", "rings end in time; workers poll", "42";
     the_broker_falls_silent, "packets to RabbitMQ are dropped for 20 s", "the silence is noticed; workers poll", "43, 44";
+    the_way_to_the_broker_is_slow, "what workers say to RabbitMQ arrives half a second late, for 20 s", "work begins later, and nothing else", "43, 48";
     pubsub_is_killed, "the Pub/Sub emulator is killed, and comes back without topics and messages", "they are made again; workers poll meanwhile", "46, 50";
 }
 
@@ -114,6 +115,20 @@ async fn the_broker_falls_silent() -> Seen {
 
     until_connected(&cluster, true).await;
     cluster.completed().await
+}
+
+async fn the_way_to_the_broker_is_slow() -> Seen {
+    let broker = rabbitmq();
+    let link = Link::to(broker.address()).await;
+    let cluster = on_rabbitmq(&link.address().to_string()).await.submit(LONG).await;
+
+    link.slow_down(Duration::from_millis(500));
+    sleep(Duration::from_secs(20)).await;
+    link.restore();
+
+    let seen = cluster.completed().await;
+    assert_eq!(seen.asked, LONG as u64, "nobody lost a lease");
+    seen
 }
 
 async fn pubsub_is_killed() -> Seen {

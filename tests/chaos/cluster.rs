@@ -27,11 +27,14 @@ pub(crate) struct Seen {
     pub(crate) lines: usize,
     pub(crate) asked: u64,
     pub(crate) answered: u64,
+    /// Calls that the batch itself says were made again because a worker ended.
+    pub(crate) redone: u64,
 }
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} lines, {} asked, {} answered in full", self.lines, self.asked, self.answered)
+        let Self { lines, asked, answered, redone } = self;
+        write!(f, "{lines} lines, {asked} asked, {answered} answered in full, {redone} told to be made again")
     }
 }
 
@@ -113,7 +116,9 @@ impl Cluster {
             assert_eq!(batch["request_counts"][name], *count, "{batch}\n{}", self.site.log());
         }
         assert_eq!(batch["status"], "completed");
-        self.seen()
+        let seen = self.seen(&batch);
+        assert!(seen.redone <= seen.asked - self.lines as u64, "what is said to be made again was: {seen}");
+        seen
     }
 
     /// Waits for the end of the batch, whichever it is, and audits it.
@@ -128,9 +133,10 @@ impl Cluster {
         batch
     }
 
-    pub(crate) fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self, batch: &Value) -> Seen {
         let stats = self.site.simulator.stats();
-        Seen { lines: self.lines, asked: stats.requests, answered: stats.completed }
+        let redone = batch["usage"]["redone_requests"].as_u64().unwrap_or_default();
+        Seen { lines: self.lines, asked: stats.requests, answered: stats.completed, redone }
     }
 
     /// Every line has exactly one record in exactly one file, in input order; the counts agree; one end has a time.

@@ -6,11 +6,13 @@ use crate::{
 };
 use e2e::eventually;
 use rand::RngExt;
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::sleep;
 
 rows! {
     a_cancel_races_the_end, "ten batches are cancelled about when they end", "each has one end, with one time", "25, 26";
+    the_window_closes, "the window of a batch closes while it is at work", "what was answered is kept, the others are told so", "29, 31";
     who_assembles_the_files_is_killed, "kill -9 of every worker while the files are assembled", "files appear with the status", "7, 25";
 }
 
@@ -34,7 +36,21 @@ async fn a_cancel_races_the_end() -> Seen {
         lines += SHORT;
     }
     println!("{cancelled} of {RACES} were cancelled, the others completed");
-    Seen { lines, ..cluster.seen() }
+    Seen { lines, ..cluster.seen(&Value::Null) }
+}
+
+async fn the_window_closes() -> Seen {
+    let cluster = Cluster::under_way().await;
+
+    cluster.site.execute(
+        "UPDATE batches SET expires_at_ms = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) + 2000",
+    );
+
+    let batch = cluster.ended().await;
+    let count = |name: &str| batch["request_counts"][name].as_u64().unwrap();
+    assert_eq!(batch["status"], "expired");
+    assert!(count("completed") > 0 && count("expired") > 0 && count("failed") == 0, "{batch}");
+    cluster.seen(&batch)
 }
 
 async fn who_assembles_the_files_is_killed() -> Seen {

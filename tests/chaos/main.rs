@@ -11,9 +11,11 @@ mod clock;
 mod cluster;
 mod database;
 mod endings;
+mod gateway;
 mod model;
 mod report;
 mod storage;
+mod tenants;
 mod workers;
 
 use cluster::Seen;
@@ -63,6 +65,8 @@ fn main() -> ExitCode {
         storage::rows(),
         model::rows(),
         endings::rows(),
+        gateway::rows(),
+        tenants::rows(),
         clock::rows(),
     ];
     let trials = modules.into_iter().flatten().map(|row| {

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 rows! {
     objects_can_not_be_written, "no object can be written or read for 10 s", "finished lines wait; dispatch pauses", "28";
     the_blob_store_answers_5xx, "the blob store answers everything with 503 for 10 s, then every third request", "finished lines wait; files are whole", "28";
+    the_blob_store_is_slow, "each answer of the blob store takes a second, for 20 s", "finished lines wait; dispatch pauses", "28";
     the_blob_store_tears_a_write, "the blob store keeps half of every fourth write, loses answers and breaks off reads", "what was torn is written again; files are whole", "28";
 }
 
@@ -52,6 +53,19 @@ async fn the_blob_store_answers_5xx() -> Seen {
     sleep(Duration::from_secs(10)).await;
     bucket.disarm();
     bucket.arm(everything.every(3));
+
+    let seen = cluster.completed().await;
+    assert!(bucket.harmed() > 0 && bucket.composed() > 0);
+    seen
+}
+
+async fn the_blob_store_is_slow() -> Seen {
+    let (bucket, cluster) = in_a_bucket().await;
+    let slow = Harm::Slow(Duration::from_secs(1));
+
+    bucket.arm(Fault { harm: slow, method: None, path: String::new(), every: 1, times: None });
+    sleep(Duration::from_secs(20)).await;
+    bucket.disarm();
 
     let seen = cluster.completed().await;
     assert!(bucket.harmed() > 0 && bucket.composed() > 0);

@@ -48,10 +48,9 @@ async fn ten_kills_lose_and_double_nothing(database: Database) {
     assert_eq!(ids, expected);
     prove(&site, &process, last["id"].as_str().unwrap());
     let redone = site.simulator.stats().requests - LINES as u64;
-    println!(
-        "{database:?}: {KILLS} kills, {LINES} lines, {redone} model calls redone, {} reported",
-        last["usage"]["redone_requests"]
-    );
+    let reported = last["usage"]["redone_requests"].as_u64().unwrap();
+    println!("{database:?}: {KILLS} kills, {LINES} lines, {redone} model calls redone, {reported} reported");
+    assert!(0 < reported && reported <= redone, "what is reported was asked");
 }
 
 /// Holds the files against the input and against the audit, as a user would.

@@ -7,6 +7,7 @@
 
 mod canaries;
 mod doorbells;
+mod drain;
 mod events;
 mod kill;
 mod limits;

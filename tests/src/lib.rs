@@ -31,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 /// So much of a look at a condition counts as waiting, at most.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
+/// A million lines take a while on a debug build.
+const UPLOAD: Duration = Duration::from_secs(600);
+
 /// What the processes of the services topology share.
 const SECRET: &str = "the secret between services";
 
@@ -95,6 +98,16 @@ impl Site {
             Database::Sqlite => format!("sqlite://{}", folder.path().join("tandem.db").display()),
             Database::Postgres => fresh_database().await,
         };
+        Self::over(folder, database_url, settings).await
+    }
+
+    /// The same as [`Self::new`], in the PostgreSQL database of this URL.
+    pub async fn on_database(url: &str, tokens_per_sec: f64) -> Self {
+        let settings = SimulatorSettings { decode_tokens_per_sec: tokens_per_sec, ..SimulatorSettings::default() };
+        Self::over(tempfile::tempdir().expect("a temporary folder"), url.to_owned(), settings).await
+    }
+
+    async fn over(folder: TempDir, database_url: String, settings: SimulatorSettings) -> Self {
         let store = Store::open(&database_url).await.expect("the database opens");
         store.migrate().await.expect("the database migrates");
         let tenant = store.ensure_tenant("acme").await.expect("a tenant");
@@ -320,8 +333,16 @@ impl Site {
 
     /// Runs SQL in the PostgreSQL database of the site.
     pub fn execute(&self, sql: &str) {
-        let done = Command::new("psql").args([&self.database_url, "-qc", sql]).status();
+        let done = Command::new("psql").args([&self.database_url, "-qc", sql]).stdout(Stdio::null()).status();
         assert!(done.is_ok_and(|status| status.success()), "psql refuses {sql}");
+    }
+
+    /// What a query of one value finds in the PostgreSQL database of the site.
+    #[must_use]
+    pub fn look_up(&self, sql: &str) -> String {
+        let done = Command::new("psql").args([&self.database_url, "-qAtc", sql]).output().expect("psql");
+        assert!(done.status.success(), "psql refuses {sql}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).trim().to_owned()
     }
 
     /// Runs a statement about the site's PostgreSQL database, which stands for `{}`, on the server beside it.
@@ -398,7 +419,7 @@ impl Site {
     pub async fn submit(&self, process: &Process, content: String) -> String {
         let part = reqwest::multipart::Part::bytes(content.into_bytes()).file_name("input.jsonl");
         let form = reqwest::multipart::Form::new().text("purpose", "batch").part("file", part);
-        let file = self.post(process, "/v1/files", |request| request.multipart(form)).await;
+        let file = self.post(process, "/v1/files", |request| request.multipart(form).timeout(UPLOAD)).await;
         let create =
             json!({"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"});
         let batch = self.post(process, "/v1/batches", |request| request.json(&create)).await;
@@ -449,8 +470,13 @@ impl Process {
     }
 
     /// SIGTERM, and the code that it exits with.
-    pub async fn terminate(mut self) -> Option<i32> {
+    pub async fn terminate(self) -> Option<i32> {
         self.signal("TERM");
+        self.exit().await
+    }
+
+    /// Waits until it exits by itself, and gives its code.
+    pub async fn exit(mut self) -> Option<i32> {
         let mut status = None;
         eventually(Duration::from_secs(30), async || {
             status = self.child.try_wait().expect("the process can be watched");

@@ -14,6 +14,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// See the head of this file. Ends when it is dropped.
 pub struct Link {
     address: SocketAddr,
+    server: Arc<watch::Sender<String>>,
     state: Arc<watch::Sender<State>>,
     task: JoinHandle<()>,
 }
@@ -39,8 +40,14 @@ impl Link {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let state = Arc::new(watch::Sender::new(State::Whole));
-        let task = tokio::spawn(listen(listener, server, Arc::clone(&state)));
-        Self { address, state, task }
+        let server = Arc::new(watch::Sender::new(server));
+        let task = tokio::spawn(listen(listener, Arc::clone(&server), Arc::clone(&state)));
+        Self { address, server, state, task }
+    }
+
+    /// New connections reach this server from now on.
+    pub fn turn_to(&self, server: String) {
+        self.server.send_replace(server);
     }
 
     /// Where the process has to connect to.
@@ -91,10 +98,11 @@ impl Drop for Link {
     }
 }
 
-async fn listen(listener: TcpListener, server: String, state: Arc<watch::Sender<State>>) {
+async fn listen(listener: TcpListener, server: Arc<watch::Sender<String>>, state: Arc<watch::Sender<State>>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        connections.spawn(carry(client, server.clone(), Arc::clone(&state)));
+        let server = server.borrow().clone();
+        connections.spawn(carry(client, server, Arc::clone(&state)));
     }
 }
 

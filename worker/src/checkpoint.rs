@@ -1,7 +1,9 @@
 //! The finished lines of a shard that are not durable yet, and how they become so: first immutable objects, then one
 //! transaction that makes them count. An object without its row does not exist.
 
-use crate::{Core, gate::backoff, in_time::InTime, instruments::Step, record::Record, settings::WorkerSettings};
+use crate::{
+    Core, gate::backoff, in_time::InTime, instruments::Step, record::Record, settings::WorkerSettings, shard::Asked,
+};
 use bytes::Bytes;
 use domain::{Bitmap, LineCounts, Result, Usage, UsageRecord};
 use std::{future::Future, time::Duration};
@@ -30,7 +32,6 @@ pub(crate) struct Checkpoint {
     done: Bitmap,
     counts: LineCounts,
     usage: Usage,
-    redone: i64,
     deduplicated: i64,
     ledger: Vec<UsageRecord>,
     since: Option<Instant>,
@@ -47,7 +48,6 @@ impl Checkpoint {
             done: Bitmap::new(shard_lines),
             counts: LineCounts::default(),
             usage: Usage::default(),
-            redone: 0,
             deduplicated: 0,
             ledger: Vec::new(),
             since: None,
@@ -55,7 +55,7 @@ impl Checkpoint {
     }
 
     /// Takes in a finished line.
-    pub(crate) fn push(&mut self, record: &Record, redone: bool) {
+    pub(crate) fn push(&mut self, record: &Record) {
         match record.side {
             Side::Ok => {
                 append_record(record.number, &record.json, &mut self.ok);
@@ -69,13 +69,12 @@ impl Checkpoint {
         self.done.set(record.number);
         self.usage += record.usage;
         self.ledger.extend(record.ledger.as_deref().cloned());
-        self.redone += i64::from(redone);
         self.since.get_or_insert_with(Instant::now);
     }
 
     /// Takes in a line that was answered with the answer to an identical one.
     pub(crate) fn push_twin(&mut self, record: &Record) {
-        self.push(record, false);
+        self.push(record);
         self.deduplicated += 1;
     }
 
@@ -95,8 +94,8 @@ impl Checkpoint {
     }
 
     /// Makes everything collected durable, trying for as long as it takes: give up by dropping the future.
-    pub(crate) async fn flush(&mut self, core: &Core, lease: &ShardLease) -> Flushed {
-        let segment = self.segment(lease);
+    pub(crate) async fn flush(&mut self, core: &Core, lease: &ShardLease, asked: &Asked) -> Flushed {
+        let segment = self.segment(lease, asked);
         for (blob, bytes) in [(&segment.ok, &mut self.ok), (&segment.err, &mut self.err)] {
             if let Some(blob) = blob {
                 let bytes = Bytes::from(std::mem::take(bytes));
@@ -122,7 +121,7 @@ impl Checkpoint {
         }
     }
 
-    fn segment(&self, lease: &ShardLease) -> NewSegment {
+    fn segment(&self, lease: &ShardLease, asked: &Asked) -> NewSegment {
         let path = |side| format!("b/{}/s/{}/{}-{}.{side}", lease.batch.id, lease.shard.id, lease.epoch, self.seq);
         let blob = |bytes: &[u8], side| (!bytes.is_empty()).then(|| SegmentBlob::of(path(side), bytes));
         NewSegment {
@@ -132,7 +131,7 @@ impl Checkpoint {
             done: self.done.clone(),
             counts: self.counts,
             usage: self.usage,
-            redone: self.redone,
+            asked: asked.tell(&self.done),
             deduplicated: self.deduplicated,
             ledger: self.ledger.clone(),
         }
@@ -140,7 +139,7 @@ impl Checkpoint {
 }
 
 /// Repeats an idempotent write until it gives an answer. `None`: it never will.
-async fn persist<T, F: Future<Output = Result<T>>>(what: &str, mut write: impl FnMut() -> F) -> Option<T> {
+pub(crate) async fn persist<T, F: Future<Output = Result<T>>>(what: &str, mut write: impl FnMut() -> F) -> Option<T> {
     let mut attempt = 0;
     loop {
         match write().await {
@@ -168,10 +167,10 @@ mod tests {
     fn a_checkpoint_adds_up_what_it_holds() {
         let mut checkpoint = Checkpoint::new(10);
 
-        checkpoint.push(&record(3, Side::Ok), false);
-        checkpoint.push(&record(7, Side::Err), true);
+        checkpoint.push(&record(3, Side::Ok));
+        checkpoint.push(&record(7, Side::Err));
 
-        assert_eq!((checkpoint.counts.completed, checkpoint.counts.failed, checkpoint.redone), (1, 1, 1));
+        assert_eq!((checkpoint.counts.completed, checkpoint.counts.failed), (1, 1));
         assert_eq!((checkpoint.usage.input, checkpoint.done.count()), (4, 2));
     }
 
@@ -181,11 +180,11 @@ mod tests {
         let small = WorkerSettings { flush_lines: 100, flush_bytes: 5, ..WorkerSettings::default() };
         let mut checkpoint = Checkpoint::new(10);
 
-        checkpoint.push(&record(0, Side::Ok), false);
+        checkpoint.push(&record(0, Side::Ok));
 
         assert!(!checkpoint.is_full(&few));
         assert!(checkpoint.is_full(&small));
-        checkpoint.push(&record(1, Side::Ok), false);
+        checkpoint.push(&record(1, Side::Ok));
         assert!(checkpoint.is_full(&few));
     }
 }

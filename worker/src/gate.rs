@@ -1,5 +1,5 @@
-//! One gate per model: how many calls are in flight, and a common pause after the model refused work, so that a model
-//! that is down is asked now and then and not by every waiting line.
+//! One gate per model: how many calls are in flight, how many of them second tries, and a common pause after the model refused
+//! work, so that a model that is down is asked now and then and not by every waiting line.
 
 use domain::Result;
 use parking_lot::Mutex;
@@ -11,6 +11,9 @@ use tokio::{
 
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(30);
+
+/// One call in so many may be a second try: a model that fails partly spends nine tenths of its time on lines that may succeed.
+const CALLS_A_RETRY: usize = 10;
 
 /// Calls that end within this time are judged together.
 const COHORT: Duration = Duration::from_secs(1);
@@ -25,7 +28,23 @@ pub(crate) struct Gates {
 /// The gate of one model.
 pub(crate) struct Gate {
     calls: Arc<Semaphore>,
+    /// Places for second tries among these.
+    retries: Arc<Semaphore>,
     mood: Mutex<Mood>,
+}
+
+/// Whether a line is asked once more after it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Try {
+    First,
+    Again,
+}
+
+/// The right to one call; it ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    _call: OwnedSemaphorePermit,
+    _retry: Option<OwnedSemaphorePermit>,
 }
 
 /// How the model has answered lately.
@@ -60,16 +79,22 @@ impl Gate {
     fn new(concurrency: usize) -> Self {
         let now = Instant::now();
         let mood = Mood { not_before: now, refusals: 0, since: now, ended: 0, accidents: 0 };
-        Self { calls: Arc::new(Semaphore::new(concurrency)), mood: Mutex::new(mood) }
+        let places = |count| Arc::new(Semaphore::new(count));
+        let retries = places((concurrency / CALLS_A_RETRY).max(1));
+        Self { calls: places(concurrency), retries, mood: Mutex::new(mood) }
     }
 
-    /// Waits for a free call outside a pause. The permit must be dropped before any wait that is not the call.
-    pub(crate) async fn enter(&self) -> Result<OwnedSemaphorePermit> {
+    /// Waits for a free call outside a pause. What it gives must be dropped before any wait that is not the call.
+    pub(crate) async fn enter(&self, try_: Try) -> Result<Entered> {
+        let retry = match try_ {
+            Try::First => None,
+            Try::Again => Some(Arc::clone(&self.retries).acquire_owned().await.map_err(domain::Error::internal)?),
+        };
         loop {
             let permit = Arc::clone(&self.calls).acquire_owned().await.map_err(domain::Error::internal)?;
             let not_before = self.mood.lock().not_before;
             if not_before <= Instant::now() {
-                return Ok(permit);
+                return Ok(Entered { _call: permit, _retry: retry });
             }
             drop(permit);
             tokio::time::sleep_until(not_before).await;
@@ -119,6 +144,7 @@ pub(crate) fn backoff(attempt: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
 
     #[tokio::test]
     async fn a_refusal_makes_everybody_wait() {
@@ -126,7 +152,7 @@ mod tests {
 
         gate.refused(Some(Duration::from_millis(30)));
         let asked = Instant::now();
-        let _permit = gate.enter().await.unwrap();
+        let _entered = gate.enter(Try::First).await.unwrap();
 
         assert!(asked.elapsed() >= Duration::from_millis(30));
     }
@@ -142,6 +168,24 @@ mod tests {
         }
 
         assert!(gate.failed_together());
+    }
+
+    #[tokio::test]
+    async fn a_tenth_of_the_calls_may_be_second_tries_and_at_least_one() {
+        for (concurrency, retries) in [(40, 4), (9, 1), (1, 1)] {
+            let gate = Gate::new(concurrency);
+            let again = async || gate.enter(Try::Again).now_or_never();
+            let mut held = Vec::new();
+
+            while let Some(entered) = again().await {
+                held.push(entered.unwrap());
+            }
+
+            assert_eq!(held.len(), retries, "of {concurrency}");
+            assert_eq!(gate.enter(Try::First).now_or_never().is_some(), concurrency > 1);
+            held.pop();
+            assert!(again().await.is_some());
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ use orchestrator::ModelBackend;
 use queue::{Doorbell, Submissions, SubmissionsSettings};
 use std::sync::Arc;
 use store::{Blobs, Store};
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet};
 
 /// One worker process.
 pub struct Worker {
@@ -56,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) settings: WorkerSettings,
     pub(crate) leases: Leases,
     pub(crate) gates: Gates,
+    /// Held by the one shard whose lines are suspect of killing workers and in flight.
+    pub(crate) trial: Arc<Mutex<()>>,
     pub(crate) instruments: Instruments,
 }
 
@@ -72,7 +74,9 @@ impl Worker {
         let gates = Gates::new(settings.concurrency);
         let id = WorkerId::generate();
         let instruments = Instruments::new();
-        Self { core: Core { id, store, blobs, doorbell, backend, settings, leases, gates, instruments }, intake: None }
+        let trial = Arc::default();
+        let core = Core { id, store, blobs, doorbell, backend, settings, leases, gates, trial, instruments };
+        Self { core, intake: None }
     }
 
     /// The same, who also takes in the jobs of `submissions`, if there are any.

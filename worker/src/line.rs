@@ -3,15 +3,15 @@
 use crate::{
     Core,
     account::{self, Begun, Spent},
-    gate::{Gate, backoff},
+    gate::{Gate, Try, backoff},
     leases::Pass,
     record::{self, Record},
-    retry::{self, Remedy},
+    retry::{self, Next, Remedy, Tally},
 };
 use bytes::Bytes;
 use domain::{BatchId, Class, Endpoint, Error, Kind, RequestContext, RequestId, Result, TenantId, Usage};
 use http::StatusCode;
-use orchestrator::{Dialect, ModelRequest};
+use orchestrator::{Dialect, ModelRequest, Sending};
 use std::{sync::Arc, time::Instant};
 use store::Side;
 use tokio::sync::watch;
@@ -28,6 +28,8 @@ pub(crate) struct Line {
     pub(crate) traceparent: Option<String>,
     /// Whether it may call the model.
     pub(crate) pass: watch::Receiver<Pass>,
+    /// Told when a request for it goes out.
+    pub(crate) sending: Sending,
 }
 
 /// What one call gave.
@@ -57,39 +59,32 @@ fn parse(line: &Line, body: Bytes) -> Result<ModelRequest> {
         Endpoint::Completions => Dialect::Completions,
         Endpoint::Embeddings => Dialect::Embeddings,
     };
-    ModelRequest::parse(dialect, body)
+    Ok(ModelRequest { sending: Some(line.sending.clone()), ..ModelRequest::parse(dialect, body)? })
 }
 
 impl Line {
     async fn answer(mut self, core: &Core, custom_id: &str, body: Bytes, request: ModelRequest) -> Option<Record> {
         let gate = core.gates.of(&request.head.model);
         let (begun, asked) = (Begun::now(), (request.dialect, request.head.model.clone()));
-        let (mut charges, mut mercies, mut next) = (0, 0, Some(request));
+        let (mut tally, mut next, mut try_) = (Tally::default(), Some(request), Try::First);
         loop {
             let request = match next.take() {
                 Some(request) => request,
                 None => parse(&self, body.clone()).ok()?,
             };
             let context = self.context(core);
-            let attempt = self.call(core, &gate, &context, request).await?;
-            match attempt.remedy() {
-                Remedy::Record => {
-                    gate.accepted();
-                    return Some(self.record(custom_id, &context, &asked, (begun, attempt)));
-                }
-                Remedy::Again => {}
-                Remedy::Wait(retry_after) => gate.refused(retry_after),
-                // Half of all calls failing at once is the engine's doing: nobody is charged, within reason.
-                Remedy::Charge if gate.failed_together() && mercies < 10 => {
-                    mercies += 1;
-                    gate.refused(None);
-                }
-                Remedy::Charge => {
-                    charges += 1;
-                    if charges >= core.settings.max_attempts {
-                        return Some(self.record(custom_id, &context, &asked, (begun, attempt)));
-                    }
-                    self.unless_closed(tokio::time::sleep(backoff(charges))).await?;
+            let attempt = self.call(core, (&gate, try_), &context, request).await?;
+            let remedy = attempt.remedy();
+            if remedy == Remedy::Record {
+                gate.accepted();
+            }
+            match tally.next(remedy, gate.failed_together(), core.settings.max_attempts) {
+                Next::Record => return Some(self.record(custom_id, &context, &asked, (begun, attempt))),
+                Next::Ask => {}
+                Next::Pause(retry_after) => gate.refused(retry_after),
+                Next::AskAgain(failures) => {
+                    self.unless_closed(tokio::time::sleep(backoff(failures))).await?;
+                    try_ = Try::Again;
                 }
             }
         }
@@ -99,11 +94,11 @@ impl Line {
     async fn call(
         &mut self,
         core: &Core,
-        gate: &Gate,
+        (gate, try_): (&Gate, Try),
         context: &RequestContext,
         request: ModelRequest,
     ) -> Option<Attempt> {
-        let permit = self.unless_closed(gate.enter()).await?.ok()?;
+        let permit = self.unless_closed(gate.enter(try_)).await?.ok()?;
         let pass = self.pass.wait_for(|pass| *pass != Pass::Paused).await.map(|pass| *pass);
         if pass.ok()? != Pass::Open {
             return None;
@@ -115,7 +110,7 @@ impl Line {
             Err(_) => Attempt::Failure(Error::new(Kind::Timeout, "The model did not answer in time.")),
         };
         drop(permit);
-        gate.saw(attempt.remedy() == Remedy::Charge);
+        gate.saw(matches!(attempt.remedy(), Remedy::Charge | Remedy::Forgive));
         Some(attempt)
     }
 

@@ -117,7 +117,7 @@ impl Job {
                 let ended = AssertUnwindSafe(run).catch_unwind().await;
                 let panicked = ended.is_err();
                 log(again.shard.id.as_str(), ended);
-                if panicked && let Err(error) = core.store.release_shard(&again, true).in_time().await {
+                if panicked && let Err(error) = core.store.release_shard(&again, true, None).in_time().await {
                     warn!(error = %error.chain(), "shard {} not released", again.shard.id);
                 }
             }

@@ -2,7 +2,7 @@
 //! work now. Faults of the platform inside the window never fail a line.
 
 use domain::{Error, Kind};
-use orchestrator::{CREDENTIALS_REFUSED, NO_SPARE_CAPACITY, YIELDED};
+use orchestrator::{ANSWER_INCOMPLETE, CONNECTION_LOST, CREDENTIALS_REFUSED, NO_SPARE_CAPACITY, YIELDED};
 use std::time::Duration;
 use wire::error::ErrorBody;
 
@@ -15,17 +15,63 @@ pub(crate) enum Remedy {
     Again,
     /// Try again, a few times.
     Charge,
+    /// The connection broke while the line was being answered: the server's doing, unless it happens to this line again and again.
+    Forgive,
     /// The model takes no work now. Try again as often as it takes, when the model is due.
     Wait(Option<Duration>),
+}
+
+/// Failures that are the server's doing and not held against a line. One that kills its engine each time is not asked for ever.
+const MERCIES: u32 = 10;
+
+/// How a line has failed so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    charges: u32,
+    mercies: u32,
+}
+
+/// What a line does after a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Its last answer or error is its record.
+    Record,
+    /// It asks when it is its turn.
+    Ask,
+    /// Nobody asks for a while.
+    Pause(Option<Duration>),
+    /// It asks once more, after a pause of its own that grows with so many failures.
+    AskAgain(u32),
+}
+
+impl Tally {
+    /// Takes in one more call. Half of all calls failing at once (`together`) is the engine's doing: nobody is charged.
+    pub(crate) fn next(&mut self, remedy: Remedy, together: bool, max_attempts: u32) -> Next {
+        let has_mercy = self.mercies < MERCIES;
+        match remedy {
+            Remedy::Record => return Next::Record,
+            Remedy::Again => return Next::Ask,
+            Remedy::Wait(retry_after) => return Next::Pause(retry_after),
+            Remedy::Charge | Remedy::Forgive if has_mercy && together => {
+                self.mercies += 1;
+                return Next::Pause(None);
+            }
+            Remedy::Forgive if has_mercy => self.mercies += 1,
+            Remedy::Charge | Remedy::Forgive => self.charges += 1,
+        }
+        if self.charges >= max_attempts { Next::Record } else { Next::AskAgain(self.charges + self.mercies) }
+    }
 }
 
 /// What to do about a call that failed.
 pub(crate) fn of_error(error: &Error) -> Remedy {
     match error.kind() {
         _ if matches!(error.code(), Some(YIELDED | NO_SPARE_CAPACITY)) => Remedy::Again,
+        _ if matches!(error.code(), Some(CONNECTION_LOST | ANSWER_INCOMPLETE)) => Remedy::Forgive,
         Kind::RateLimited { retry_after } => Remedy::Wait(retry_after),
         // Refused credentials and a vanished model are mistakes of the operator, not of the line.
-        Kind::Unavailable | Kind::Unauthenticated | Kind::PermissionDenied => Remedy::Wait(None),
+        Kind::Unauthenticated | Kind::PermissionDenied => Remedy::Wait(None),
+        Kind::Unavailable => Remedy::Wait(error.retry_after()),
         Kind::BadUpstream if error.code() == Some(CREDENTIALS_REFUSED) => Remedy::Wait(None),
         Kind::NotFound if error.code() == Some("model_not_found") => Remedy::Wait(None),
         Kind::Timeout | Kind::Internal | Kind::BadUpstream => Remedy::Charge,
@@ -48,7 +94,7 @@ fn is_model_missing(body: &ErrorBody) -> bool {
 
 fn of_status(status: u16) -> Remedy {
     match status {
-        401 | 403 | 429 | 503 => Remedy::Wait(None),
+        401 | 403 | 429 | 503 | 529 => Remedy::Wait(None),
         408 | 500 | 502 | 504.. => Remedy::Charge,
         _ => Remedy::Record,
     }
@@ -58,42 +104,90 @@ fn of_status(status: u16) -> Remedy {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_lines_own_mistakes_are_recorded_at_once() {
-        assert!([200, 400, 404, 413, 422].into_iter().all(|status| of_status(status) == Remedy::Record));
-        assert_eq!(of_error(&Error::invalid("no")), Remedy::Record);
+    const TOLD: Option<Duration> = Some(Duration::from_secs(2));
+
+    fn error(kind: Kind) -> Error {
+        Error::new(kind, "m")
     }
 
     #[test]
-    fn a_model_that_takes_no_work_charges_nobody() {
-        let told = Some(Duration::from_secs(2));
+    fn every_failure_has_its_class() {
+        let table = [
+            // The line's own mistakes.
+            (error(Kind::InvalidRequest), Remedy::Record),
+            (error(Kind::NotFound), Remedy::Record),
+            (error(Kind::TooLarge), Remedy::Record),
+            (error(Kind::Unprocessable), Remedy::Record),
+            (error(Kind::Unsupported), Remedy::Record),
+            // Nobody takes work: no connection, overload, a drain, a breaker that is open.
+            (error(Kind::Unavailable), Remedy::Wait(None)),
+            (error(Kind::Unavailable).with_retry_after(Duration::from_secs(2)), Remedy::Wait(TOLD)),
+            (error(Kind::RateLimited { retry_after: None }), Remedy::Wait(None)),
+            (error(Kind::RateLimited { retry_after: TOLD }), Remedy::Wait(TOLD)),
+            // The operator's mistakes: the model is parked.
+            (error(Kind::Unauthenticated), Remedy::Wait(None)),
+            (error(Kind::PermissionDenied), Remedy::Wait(None)),
+            (error(Kind::BadUpstream).with_code(CREDENTIALS_REFUSED), Remedy::Wait(None)),
+            (error(Kind::NotFound).with_code("model_not_found"), Remedy::Wait(None)),
+            // The connection broke with the call under way.
+            (error(Kind::Unavailable).with_code(CONNECTION_LOST), Remedy::Forgive),
+            (error(Kind::BadUpstream).with_code(ANSWER_INCOMPLETE), Remedy::Forgive),
+            // The model tried and failed.
+            (error(Kind::Timeout), Remedy::Charge),
+            (error(Kind::Internal), Remedy::Charge),
+            (error(Kind::BadUpstream), Remedy::Charge),
+            // Batch gave way.
+            (error(Kind::RateLimited { retry_after: None }).with_code(YIELDED), Remedy::Again),
+            (error(Kind::Unavailable).with_code(NO_SPARE_CAPACITY), Remedy::Again),
+        ];
+        for (error, remedy) in table {
+            assert_eq!(of_error(&error), remedy, "{:?} {:?}", error.kind(), error.code());
+        }
+    }
 
-        assert_eq!(of_error(&Error::new(Kind::RateLimited { retry_after: told }, "later")), Remedy::Wait(told));
-        assert_eq!(of_error(&Error::not_found("gone").with_code("model_not_found")), Remedy::Wait(None));
-        let refused = Error::new(Kind::BadUpstream, "our key").with_code(CREDENTIALS_REFUSED);
-        assert_eq!(of_error(&refused), Remedy::Wait(None));
-        assert!([401, 403, 429, 503].into_iter().all(|status| of_status(status) == Remedy::Wait(None)));
+    /// The calls that a line is given which always fails like this.
+    fn calls(remedy: Remedy, together: bool) -> usize {
+        let mut tally = Tally::default();
+        1 + (0..1_000).take_while(|_| tally.next(remedy, together, 3) != Next::Record).count()
     }
 
     #[test]
-    fn a_deployment_without_the_model_charges_nobody() {
-        let body = br#"{"error":{"message":"m","type":"t","param":"model","code":"model_not_found"}}"#;
-
-        assert_eq!(of_answer(404, body), Remedy::Wait(None));
-        assert_eq!(of_answer(404, b"{}"), Remedy::Record);
+    fn a_line_that_always_fails_is_not_asked_for_ever_unless_nobody_takes_work() {
+        assert_eq!(calls(Remedy::Record, false), 1);
+        assert_eq!(calls(Remedy::Charge, false), 3);
+        assert_eq!(calls(Remedy::Charge, true), 13);
+        assert_eq!([calls(Remedy::Forgive, false), calls(Remedy::Forgive, true)], [13; 2]);
+        assert_eq!([calls(Remedy::Wait(None), false), calls(Remedy::Again, true)], [1_001; 2]);
     }
 
     #[test]
-    fn to_give_way_is_no_failure() {
-        let gave_way = |code| Error::unavailable("m").with_code(code);
+    fn what_failed_by_itself_waits_by_itself_and_what_failed_together_waits_together() {
+        let mut tally = Tally::default();
 
-        assert_eq!([YIELDED, NO_SPARE_CAPACITY].map(|code| of_error(&gave_way(code))), [Remedy::Again; 2]);
-        assert_eq!(of_error(&gave_way("other")), Remedy::Wait(None));
+        let steps = [
+            tally.next(Remedy::Charge, true, 3),
+            tally.next(Remedy::Forgive, false, 3),
+            tally.next(Remedy::Charge, false, 3),
+            tally.next(Remedy::Wait(TOLD), true, 3),
+        ];
+
+        assert_eq!(steps, [Next::Pause(None), Next::AskAgain(2), Next::AskAgain(3), Next::Pause(TOLD)]);
     }
 
     #[test]
-    fn accidents_are_charged() {
-        assert!([408, 500, 502, 504].into_iter().all(|status| of_status(status) == Remedy::Charge));
-        assert_eq!(of_error(&Error::new(Kind::Timeout, "slow")), Remedy::Charge);
+    fn every_status_has_its_class() {
+        let missing = r#"{"error":{"message":"m","type":"t","param":"model","code":"model_not_found"}}"#;
+        let table: [(&[u16], &str, Remedy); 5] = [
+            (&[200, 400, 404, 405, 409, 413, 415, 422, 501], "{}", Remedy::Record),
+            (&[408, 500, 502, 504, 599], "{}", Remedy::Charge),
+            (&[401, 403, 429, 503, 529], "{}", Remedy::Wait(None)),
+            (&[404], missing, Remedy::Wait(None)),
+            (&[400], missing, Remedy::Record),
+        ];
+        for (statuses, body, remedy) in table {
+            for status in statuses {
+                assert_eq!(of_answer(*status, body.as_bytes()), remedy, "{status} {body}");
+            }
+        }
     }
 }

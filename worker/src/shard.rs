@@ -1,12 +1,15 @@
 //! Runs the undone lines of one leased shard: starts them, checkpoints what finishes, and lets go in good order when the
 //! batch is cancelled, its window closes, the worker goes away or the lease is lost.
 
+mod asked;
 mod order;
-mod poison;
+mod trial;
+
+pub(crate) use asked::Asked;
 
 use crate::{
     Core,
-    checkpoint::{Checkpoint, Flushed},
+    checkpoint::{self, Checkpoint, Flushed},
     compact,
     gate::backoff,
     in_time::InTime,
@@ -20,14 +23,17 @@ use crate::{
 use bytes::Bytes;
 use chassis::drain::Drain;
 use domain::{Bitmap, Pointer, PointerKind, Result, Usage};
+use orchestrator::Sending;
+use order::Ask;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use store::{ShardLease, Side};
 use tokio::{
-    sync::watch,
+    sync::{OwnedMutexGuard, watch},
     task::{JoinError, JoinSet},
     time::Instant,
 };
 use tracing::{debug, error, warn};
+use trial::{Next, Trial};
 
 /// How long a worker that goes away tries to make its last lines durable.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
@@ -37,7 +43,7 @@ pub(crate) async fn run(core: Arc<Core>, drain: Drain, lease: ShardLease, hold: 
     let lines = match read(&core, &lease).await {
         Ok(lines) => lines,
         Err(error) => {
-            core.store.release_shard(&lease, false).in_time().await?;
+            core.store.release_shard(&lease, false, None).in_time().await?;
             return Err(error);
         }
     };
@@ -81,10 +87,10 @@ struct Run {
     checkpoint: Checkpoint,
     /// Calls that may be in flight.
     turns: Arc<Turns>,
-    /// How many that is while this shard is suspect of killing workers, and each line is a checkpoint.
-    care: Option<usize>,
-    /// Lines that may have been in flight when an earlier worker crashed.
-    at_risk: Bitmap,
+    /// Lines that a model server has been asked.
+    asked: Arc<Asked>,
+    /// While the shard is suspect of killing workers: what is still to be asked.
+    trial: Option<Trial>,
     /// Whether the window of the batch has closed.
     expired: bool,
     draining: bool,
@@ -100,15 +106,16 @@ enum Event {
     Drain,
     Expired,
     Stop,
+    Turn(OwnedMutexGuard<()>),
     Line(Result<Option<Record>, JoinError>),
     NoMoreLines,
     FlushDue,
+    TellDue,
 }
 
 impl Run {
     fn new(core: Arc<Core>, drain: Drain, lease: ShardLease, hold: Hold, texts: Vec<Bytes>) -> Self {
         let done = &lease.shard.done;
-        let suspect = poison::is_suspect(&lease);
         let run = Self {
             pass: hold.pass(),
             orders: hold.orders(),
@@ -117,8 +124,8 @@ impl Run {
             twins: HashMap::new(),
             checkpoint: Checkpoint::new(done.len()),
             turns: Turns::new(),
-            care: suspect.then_some(1),
-            at_risk: Bitmap::new(done.len()),
+            asked: Asked::new(done.len()),
+            trial: None,
             expired: false,
             draining: false,
             stop_at: None,
@@ -134,30 +141,77 @@ impl Run {
         run
     }
 
-    /// Lets as many lines into flight as care and the batch allow.
+    /// Lets as many lines into flight as the batch allows.
     fn allow_turns(&self) {
         let lines = self.lease.shard.done.len();
-        let bounds = [self.care, self.orders.borrow().lines];
-        self.turns.allow(bounds.into_iter().flatten().fold(lines, usize::min).max(1));
+        self.turns.allow(self.orders.borrow().lines.map_or(lines, |allowed| allowed.min(lines)).max(1));
     }
 
     /// Starts every line that has no record yet. They queue at the gate of their model.
     fn start(&mut self) {
-        let (batch, done) = (&self.lease.batch, &self.lease.shard.done);
-        let mut asks = order::order(&self.texts, done.missing(), batch.dedup.then_some(batch.endpoint));
-        if poison::is_proven(&self.lease) && !asks.is_empty() {
-            let culprit = asks.remove(0);
-            for number in [culprit.line].into_iter().chain(culprit.twins) {
-                self.checkpoint.push(&poison::quarantine(number, &self.texts[number]), false);
+        let (batch, shard) = (&self.lease.batch, &self.lease.shard);
+        let asks = order::order(&self.texts, shard.done.missing(), batch.dedup.then_some(batch.endpoint));
+        match Trial::of(shard, asks) {
+            Err(asks) => self.ask(asks),
+            Ok(mut trial) => {
+                if let Some(culprit) = trial.culprit.take() {
+                    for number in [culprit.line].into_iter().chain(culprit.twins) {
+                        self.checkpoint.push(&trial::quarantine(number, &self.texts[number]));
+                    }
+                }
+                self.trial = Some(trial);
             }
         }
-        if self.lease.shard.crash_count > 0 {
-            let in_flight = self.core.settings.flush_lines + self.core.settings.concurrency;
-            asks.iter().take(in_flight).for_each(|ask| self.at_risk.set(ask.line));
-        }
+    }
+
+    fn ask(&mut self, asks: Vec<Ask>) {
         for ask in asks {
             self.spawn(ask.line);
             self.twins.insert(ask.line, ask.twins);
+        }
+    }
+
+    /// Goes on with what a suspect shard has left, now that nothing of it is in flight. `false`: there is nothing, or no lease.
+    async fn go_on(&mut self) -> bool {
+        if !self.checkpoint.is_empty() {
+            self.flush().await;
+        }
+        if self.lost || self.shard_done || self.crashed || self.ending().is_some() {
+            return false;
+        }
+        let Some(trial) = &mut self.trial else { return false };
+        let (asks, group) = match trial.next() {
+            Next::Group(asks) => {
+                let group = trial::marked(&asks, self.texts.len());
+                (asks, Some(group))
+            }
+            Next::Free(asks) => (asks, None),
+        };
+        if group.is_none() {
+            self.trial = None;
+        }
+        let goes_on = self.tell_trial(group.as_ref()).await && !asks.is_empty();
+        if goes_on {
+            self.ask(asks);
+        }
+        goes_on
+    }
+
+    /// Tells which suspects will be in flight, or that there are none any more. `false`: nobody could be told before no line may
+    /// begin.
+    async fn tell_trial(&self, group: Option<&Bitmap>) -> bool {
+        let write = || async {
+            match group {
+                Some(group) => self.core.store.tell_trial(&self.lease, group).in_time().await,
+                None => self.core.store.end_trial(&self.lease).in_time().await,
+            }
+        };
+        let mut pass = self.hold.pass();
+        tokio::select! {
+            biased;
+            _ = pass.wait_for(|pass| matches!(pass, Pass::Closed(_))) => false,
+            () = self.drain.begun() => false,
+            told = checkpoint::persist("trial not told", write) => told == Some(true),
         }
     }
 
@@ -170,6 +224,10 @@ impl Run {
             endpoint: self.lease.batch.endpoint,
             traceparent: self.lease.batch.traceparent.clone(),
             pass: self.hold.pass(),
+            sending: {
+                let asked = Arc::clone(&self.asked);
+                Sending::new(move || asked.add(number))
+            },
         };
         let (core, turns) = (Arc::clone(&self.core), Arc::clone(&self.turns));
         self.lines.spawn(async move {
@@ -193,6 +251,13 @@ impl Run {
                     self.hold.close(Ending::Expired);
                 }
                 Event::Line(joined) => self.take_in(joined),
+                Event::TellDue => self.tell_asked().await,
+                Event::Turn(turn) => {
+                    if let Some(trial) = &mut self.trial {
+                        trial.begin(turn);
+                    }
+                }
+                Event::NoMoreLines if self.go_on().await => {}
                 Event::Stop | Event::NoMoreLines => return,
             }
             if self.is_flush_due() {
@@ -204,6 +269,7 @@ impl Run {
     async fn next(&mut self) -> Event {
         let due = self.checkpoint.due(&self.core.settings);
         let expires = Instant::from_std(self.orders.borrow().expires);
+        let waits = self.trial.as_ref().is_some_and(Trial::waits) && self.ending().is_none();
         tokio::select! {
             biased;
             _ = self.pass.changed() => Event::Pass(*self.pass.borrow_and_update()),
@@ -211,8 +277,10 @@ impl Run {
             () = self.drain.begun(), if !self.draining => Event::Drain,
             _ = self.orders.changed() => Event::Orders,
             () = tokio::time::sleep_until(expires), if !self.expired => Event::Expired,
-            joined = self.lines.join_next() => joined.map_or(Event::NoMoreLines, Event::Line),
+            turn = Arc::clone(&self.core.trial).lock_owned(), if waits => Event::Turn(turn),
+            joined = self.lines.join_next(), if !waits => joined.map_or(Event::NoMoreLines, Event::Line),
             () = at(due) => Event::FlushDue,
+            () = self.asked.due(Duration::from_millis(self.core.settings.flush_ms)) => Event::TellDue,
         }
     }
 
@@ -235,7 +303,7 @@ impl Run {
     fn take_in(&mut self, joined: Result<Option<Record>, JoinError>) {
         match joined {
             Ok(Some(record)) => {
-                self.checkpoint.push(&record, self.at_risk.contains(record.number));
+                self.checkpoint.push(&record);
                 self.answer_twins(&record);
             }
             Ok(None) => {}
@@ -260,7 +328,7 @@ impl Run {
     fn is_flush_due(&self) -> bool {
         let settings = &self.core.settings;
         let waited = self.checkpoint.due(settings).is_some_and(|due| due <= Instant::now());
-        !self.checkpoint.is_empty() && (self.care.is_some() || waited || self.checkpoint.is_full(settings))
+        !self.checkpoint.is_empty() && (waited || self.checkpoint.is_full(settings))
     }
 
     /// Makes finished lines durable; gives up when the lease is lost or the worker has to go.
@@ -269,26 +337,30 @@ impl Run {
         let flushed = tokio::select! {
             biased;
             _ = pass.wait_for(|pass| *pass == Pass::Closed(Ending::Lost)) => Flushed::Lost,
-            flushed = self.checkpoint.flush(&self.core, &self.lease) => flushed,
+            flushed = self.checkpoint.flush(&self.core, &self.lease, &self.asked) => flushed,
             () = too_late(&self.drain) => {
                 warn!("the last lines of {} are not durable and will be redone", self.lease.shard.id);
                 Flushed::Lost
             }
         };
         match flushed {
-            Flushed::Committed { shard_done } => {
-                self.shard_done |= shard_done;
-                self.trust();
-            }
+            Flushed::Committed { shard_done } => self.shard_done |= shard_done,
             Flushed::Lost => self.lost = true,
         }
     }
 
-    /// Each checkpoint of a suspect shard doubles what may be in flight, until it runs as any other.
-    fn trust(&mut self) {
-        if let Some(care) = self.care {
-            self.care = (care < poison::TRUSTED).then_some(care * 2);
-            self.allow_turns();
+    /// Tells the database which calls would be lost with this worker. If it can't be told now, then later.
+    async fn tell_asked(&self) {
+        let asked = self.asked.tell(&Bitmap::new(self.texts.len()));
+        let mut pass = self.hold.pass();
+        let told = tokio::select! {
+            biased;
+            _ = pass.wait_for(|pass| matches!(pass, Pass::Closed(_))) => return,
+            told = self.core.store.tell_asked(&self.lease, &asked).in_time() => told,
+        };
+        if let Err(error) = told {
+            warn!(error = %error.chain(), "the calls of {} not told", self.lease.shard.id);
+            self.asked.untell();
         }
     }
 
@@ -322,7 +394,8 @@ impl Run {
         if self.lost {
             return Ok(());
         }
-        self.core.store.release_shard(&self.lease, self.crashed).in_time().await?;
+        let asked = self.asked.tell(&Bitmap::new(self.texts.len()));
+        self.core.store.release_shard(&self.lease, self.crashed, Some(&asked)).in_time().await?;
         let pointer = match ending {
             // Nobody may run it now; who looks later finds it.
             Some(Ending::Held) => return Ok(()),

@@ -78,6 +78,13 @@ impl Bitmap {
         }
     }
 
+    /// Unmarks every line that `other` marks.
+    pub fn subtract(&mut self, other: &Self) {
+        for (a, b) in self.bytes.iter_mut().zip(&other.bytes) {
+            *a &= !b;
+        }
+    }
+
     /// The lines that are not marked, in order.
     pub fn missing(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.len).filter(|line| !self.contains(*line))
@@ -101,7 +108,10 @@ mod tests {
             let marked: Vec<_> = marks.into_iter().filter(|line| *line < len).collect();
             prop_assert_eq!(bitmap.count(), marked.len());
             prop_assert!(bitmap.missing().all(|line| !marked.contains(&line)));
-            prop_assert_eq!(Bitmap::from_bytes(len, bitmap.as_bytes()), bitmap);
+            prop_assert_eq!(Bitmap::from_bytes(len, bitmap.as_bytes()), bitmap.clone());
+            let mut rest = bitmap.clone();
+            rest.subtract(&bitmap);
+            prop_assert_eq!(rest, Bitmap::new(len));
         }
     }
 }

@@ -2,20 +2,26 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod emulator;
+mod postgres;
 mod rabbitmq;
 
 pub use emulator::Emulator;
+pub use postgres::Postgres;
 pub use rabbitmq::Broker;
 
 use std::{
     net::{SocketAddr, TcpListener},
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
 };
 
 /// A signal to a process, by its name.
 fn signal(name: &str, child: &Child) {
-    let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
-    assert!(sent.success(), "kill -s {name}");
+    assert!(signal_to(name, &child.id().to_string()), "kill -s {name}");
+}
+
+/// The same to any process, which may be gone; whether it was there.
+fn signal_to(name: &str, process: &str) -> bool {
+    Command::new("kill").args(["-s", name, process]).stderr(Stdio::null()).status().unwrap().success()
 }
 
 /// An address on this machine that nobody listens on.

@@ -10,11 +10,20 @@ use crate::{
     plan::shard_row,
     row::{Columns, db},
 };
-use domain::{BatchId, BatchStatus, Result, ShardId, WorkerId};
+use domain::{BatchId, BatchStatus, Bitmap, Error, Result, ShardId, WorkerId};
 use sqlx::{Any, Transaction};
 
 /// How long after the window closed calls in flight may still be waited for.
 const GRACE_MS: i64 = 60_000;
+
+/// So many crashes make a shard suspect of killing its workers. From then on its worker tells before it asks, see
+/// [`Store::tell_trial`].
+pub const SUSPECT_CRASHES: i64 = 2;
+
+/// 1 if a lease that lapsed speaks against the lines of its shard. A suspect shard whose worker has told of no line had none at
+/// work: something else in the same process may have ended it.
+pub(crate) const CRASHED: &str = "CASE WHEN trial_epoch = epoch OR crash_count < 2 THEN 1 ELSE 0 END";
+const _: () = assert!(SUSPECT_CRASHES == 2);
 
 /// The right to validate, plan or end a batch.
 #[derive(Debug, Clone)]
@@ -145,20 +154,66 @@ impl Store {
             return Ok(None);
         };
         let row = self
-            .sql(
-                "UPDATE shards SET crash_count = crash_count + CASE WHEN status = 'leased' THEN 1 ELSE 0 END, \
+            .sql(&format!(
+                "UPDATE shards SET crash_count = crash_count + CASE WHEN status = 'leased' THEN {CRASHED} ELSE 0 END, \
                  crashes = crashes + CASE WHEN status = 'leased' THEN 1 ELSE 0 END, \
                  status = 'leased', owner = $2, epoch = epoch + 1, lease_until_ms = now_ms() + $3 WHERE id = $1 \
-                 AND (status = 'runnable' OR (status = 'leased' AND lease_until_ms <= now_ms())) RETURNING *",
-            )
+                 AND (status = 'runnable' OR (status = 'leased' AND lease_until_ms <= now_ms())) RETURNING *"
+            ))
             .bind(shard.as_str())
             .bind(worker.as_str())
             .bind(lease_ms)
             .fetch_optional(&mut **tx)
             .await
             .map_err(db)?;
-        let Some(shard) = row.as_ref().map(shard_row).transpose()? else { return Ok(None) };
+        let Some(row) = row else { return Ok(None) };
+        let shard = shard_row(&row)?;
+        if Columns(&row).int("asked_epoch")? == shard.epoch - 1 {
+            self.count_redone(tx, &shard).await?;
+        }
         Ok(Some(ShardLease { epoch: shard.epoch, shard, batch, owner: worker.clone() }))
+    }
+
+    /// Counts what the lease before had asked and left without a record.
+    async fn count_redone(&self, tx: &mut Transaction<'static, Any>, shard: &ShardRow) -> Result<()> {
+        let Some(mut lost) = shard.asked.clone() else { return Ok(()) };
+        lost.subtract(&shard.done);
+        let count = i64::try_from(lost.count()).map_err(Error::internal)?;
+        if count == 0 {
+            return Ok(());
+        }
+        for (statement, id) in [
+            ("UPDATE batches SET redone_requests = redone_requests + $2 WHERE id = $1", shard.batch_id.as_str()),
+            ("UPDATE shards SET redone = redone + $2 WHERE id = $1", shard.id.as_str()),
+        ] {
+            self.sql(statement).bind(id).bind(count).execute(&mut **tx).await.map_err(db)?;
+        }
+        Ok(())
+    }
+
+    /// Tells which lines a model server has been asked and have no record; checkpoints tell the same. `false`: the lease is lost.
+    pub async fn tell_asked(&self, lease: &ShardLease, asked: &Bitmap) -> Result<bool> {
+        let statement = self
+            .sql("UPDATE shards SET asked = $3, asked_epoch = $2 WHERE id = $1 AND epoch = $2 AND status = 'leased'")
+            .bind(lease.shard.id.as_str().to_owned())
+            .bind(lease.epoch)
+            .bind(asked.as_bytes().to_vec());
+        self.changed(statement).await
+    }
+
+    /// Tells, before any of them is asked, which lines of a suspect shard will be; nothing else of it is in flight. Crashes count
+    /// anew unless they are the same lines as in the lease before. `false`: the lease is lost.
+    pub async fn tell_trial(&self, lease: &ShardLease, trial: &Bitmap) -> Result<bool> {
+        let statement = self
+            .sql(
+                "UPDATE shards SET crash_count = CASE WHEN trial = $3 THEN crash_count ELSE $4 END, trial = $3, \
+                 trial_epoch = $2 WHERE id = $1 AND epoch = $2 AND status = 'leased'",
+            )
+            .bind(lease.shard.id.as_str().to_owned())
+            .bind(lease.epoch)
+            .bind(trial.as_bytes().to_vec())
+            .bind(SUSPECT_CRASHES);
+        self.changed(statement).await
     }
 
     /// Extends the leases of a worker in one statement, then says of each whether it holds. A lease can't be extended
@@ -191,16 +246,31 @@ impl Store {
         self.pulses(shards, &alive).await
     }
 
-    /// Gives a shard back; the next sweep rings it. `false`: the lease was lost already.
-    pub async fn release_shard(&self, lease: &ShardLease, crashed: bool) -> Result<bool> {
+    /// Tells that no line of a suspect shard did it. `false`: the lease is lost.
+    pub async fn end_trial(&self, lease: &ShardLease) -> Result<bool> {
         let statement = self
-            .sql(
+            .sql("UPDATE shards SET crash_count = 0 WHERE id = $1 AND epoch = $2 AND status = 'leased'")
+            .bind(lease.shard.id.as_str().to_owned())
+            .bind(lease.epoch);
+        self.changed(statement).await
+    }
+
+    /// Gives a shard back; the next sweep rings it. `asked`, if known, are the lines that were asked and have no record. `false`:
+    /// the lease was lost already.
+    pub async fn release_shard(&self, lease: &ShardLease, crashed: bool, asked: Option<&Bitmap>) -> Result<bool> {
+        let told = if asked.is_some() { ", asked = $4, asked_epoch = $2" } else { "" };
+        let mut statement = self
+            .sql(&format!(
                 "UPDATE shards SET status = 'runnable', owner = NULL, lease_until_ms = 0, rung_at_ms = 0, \
-                 crash_count = crash_count + $3, crashes = crashes + $3 WHERE id = $1 AND epoch = $2 AND status = 'leased'",
-            )
+                 crash_count = crash_count + $3, crashes = crashes + $3{told} \
+                 WHERE id = $1 AND epoch = $2 AND status = 'leased'"
+            ))
             .bind(lease.shard.id.as_str().to_owned())
             .bind(lease.epoch)
             .bind(i64::from(crashed));
+        if let Some(asked) = asked {
+            statement = statement.bind(asked.as_bytes().to_vec());
+        }
         self.changed(statement).await
     }
 

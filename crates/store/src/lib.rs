@@ -73,7 +73,7 @@ pub use idempotency::{Begun, IdempotencyClaim, IdempotencyKey, IdempotentOutcome
 pub use ingest::{FileIndex, INDEX_RECORD_BYTES, Ingest, IngestLimits, LineIssue, LineRecord, ModelEstimate, Tally};
 pub use join::JoinedPart;
 pub use keys::{ApiKey, KeyPatch, KeyRecord, MAX_KEY_OVERLAP, NewKey, Tenant};
-pub use leases::{BatchLease, ShardLease, ShardPulse};
+pub use leases::{BatchLease, SUSPECT_CRASHES, ShardLease, ShardPulse};
 pub use ledger::{LedgerRow, UsageGroup, UsageQuery, UsageRow};
 pub use limit_leases::{LeaseGrant, LeaseReport};
 pub use limits::LimitState;

@@ -82,6 +82,12 @@ const STEPS: &[Step] = &[
         postgres: include_str!("../../../migrations/postgres/0010_add_submissions.sql"),
         sqlite: include_str!("../../../migrations/sqlite/0010_add_submissions.sql"),
     },
+    Step {
+        number: 11,
+        name: "add_asked_lines",
+        postgres: include_str!("../../../migrations/postgres/0011_add_asked_lines.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0011_add_asked_lines.sql"),
+    },
 ];
 
 impl Step {

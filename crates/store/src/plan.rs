@@ -57,6 +57,12 @@ pub struct ShardRow {
     pub crash_count: i64,
     /// The same over the whole life of the shard: `crash_count` starts anew with each finished line.
     pub crashes: i64,
+    /// Lines that a model server was asked under the lease that told last, and that had no record then.
+    pub asked: Option<Bitmap>,
+    /// Lines that were last told to be asked while the shard was suspect, and nothing else of it.
+    pub trial: Option<Bitmap>,
+    /// Calls made again because a lease before ended without their records.
+    pub redone: i64,
 }
 
 /// What a planner needs to know of the shards there are.
@@ -143,6 +149,8 @@ pub(crate) fn shard_row(row: &AnyRow) -> Result<ShardRow> {
     let columns = Columns(row);
     let line_count = columns.int("line_count")?;
     let done = columns.blob("done")?;
+    let lines = usize::try_from(line_count).map_err(Error::internal)?;
+    let told = |name| Ok(columns.opt_blob(name)?.map(|told| Bitmap::from_bytes(lines, &told)));
     Ok(ShardRow {
         id: ShardId::from_string(columns.text("id")?),
         batch_id: BatchId::from_string(columns.text("batch_id")?),
@@ -153,10 +161,13 @@ pub(crate) fn shard_row(row: &AnyRow) -> Result<ShardRow> {
         byte_end: columns.int("byte_end")?,
         tokens: columns.int("tokens")?,
         status: columns.text("status")?,
-        done: Bitmap::from_bytes(usize::try_from(line_count).map_err(Error::internal)?, &done),
+        done: Bitmap::from_bytes(lines, &done),
         epoch: columns.int("epoch")?,
         lease_until_ms: columns.int("lease_until_ms")?,
         crash_count: columns.int("crash_count")?,
         crashes: columns.int("crashes")?,
+        asked: told("asked")?,
+        trial: told("trial")?,
+        redone: columns.int("redone")?,
     })
 }

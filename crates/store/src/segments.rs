@@ -3,6 +3,7 @@
 
 use crate::{
     ShardLease, ShardRow, Store,
+    leases::SUSPECT_CRASHES,
     plan::shard_row,
     row::{Columns, db},
 };
@@ -44,8 +45,8 @@ pub struct NewSegment {
     pub counts: LineCounts,
     /// Tokens they used.
     pub usage: Usage,
-    /// Calls among them that had been made before.
-    pub redone: i64,
+    /// Lines of the shard that a model server has been asked and that have no record with this segment either.
+    pub asked: Bitmap,
     /// Lines among them that were answered with the answer to an identical line.
     pub deduplicated: i64,
     /// What the ledger is told of them.
@@ -89,7 +90,7 @@ pub struct SegmentRow {
     pub counts: LineCounts,
     /// Tokens they used.
     pub usage: Usage,
-    /// Calls among them that had been made before.
+    /// Calls among them that may have been made before, as older versions counted them.
     pub redone: i64,
     /// Milliseconds.
     pub created_at_ms: i64,
@@ -121,7 +122,7 @@ impl Store {
         let part = |lines: &Bitmap| prorate(shard.tokens, lines.count(), lines.len());
         let tokens = part(&done) - part(&shard.done);
         self.insert_segment(&mut tx, lease, segment, tokens).await?;
-        self.mark_done(&mut tx, lease, &done).await?;
+        self.mark_done(&mut tx, lease, &done, &segment.asked).await?;
         let batch_done = self.count_lines(&mut tx, lease, segment, tokens).await? && done.is_full();
         self.insert_usage_in(&mut tx, &segment.ledger).await?;
         self.add_model_usage(&mut tx, &lease.shard.batch_id, &segment.ledger).await?;
@@ -184,8 +185,8 @@ impl Store {
         self.sql(
             "INSERT INTO segments (shard_id, epoch, seq, batch_id, ordinal, ok_blob, err_blob, done, lines_completed, \
              lines_failed, lines_expired, lines_cancelled, input_tokens, output_tokens, cached_tokens, reasoning_tokens, \
-             tokens, ok_crc32c, err_crc32c, redone, created_at_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, now_ms())",
+             tokens, ok_crc32c, err_crc32c, created_at_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, now_ms())",
         )
         .bind(lease.shard.id.as_str())
         .bind(lease.epoch)
@@ -206,23 +207,34 @@ impl Store {
         .bind(tokens)
         .bind(crc32c(&segment.ok))
         .bind(crc32c(&segment.err))
-        .bind(segment.redone)
         .execute(&mut **tx)
         .await
         .map_err(db)?;
         Ok(())
     }
 
-    async fn mark_done(&self, tx: &mut Transaction<'static, Any>, lease: &ShardLease, done: &Bitmap) -> Result<()> {
+    async fn mark_done(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        lease: &ShardLease,
+        done: &Bitmap,
+        asked: &Bitmap,
+    ) -> Result<()> {
         let end = if done.is_full() { ", status = 'done', owner = NULL, lease_until_ms = 0" } else { "" };
-        // Progress clears the record of crashes: a shard is suspect only while its workers die before finishing a line.
-        self.sql(&format!("UPDATE shards SET done = $3, crash_count = 0{end} WHERE id = $1 AND epoch = $2"))
-            .bind(lease.shard.id.as_str())
-            .bind(lease.epoch)
-            .bind(done.as_bytes())
-            .execute(&mut **tx)
-            .await
-            .map_err(db)?;
+        // Progress clears the record of crashes: a shard becomes suspect only when its workers die before finishing a line.
+        // Then it stays so until its worker has found nothing.
+        self.sql(&format!(
+            "UPDATE shards SET done = $3, asked = $4, asked_epoch = $2, \
+             crash_count = CASE WHEN crash_count < $5 THEN 0 ELSE $5 END{end} WHERE id = $1 AND epoch = $2"
+        ))
+        .bind(lease.shard.id.as_str())
+        .bind(lease.epoch)
+        .bind(done.as_bytes())
+        .bind(asked.as_bytes())
+        .bind(SUSPECT_CRASHES)
+        .execute(&mut **tx)
+        .await
+        .map_err(db)?;
         Ok(())
     }
 
@@ -241,8 +253,7 @@ impl Store {
                  lines_expired = lines_expired + $4, lines_cancelled = lines_cancelled + $5, \
                  input_tokens = input_tokens + $6, output_tokens = output_tokens + $7, \
                  cached_tokens = cached_tokens + $8, reasoning_tokens = reasoning_tokens + $9, \
-                 redone_requests = redone_requests + $10, tokens_done = tokens_done + $11, \
-                 deduplicated = deduplicated + $12 WHERE id = $1 \
+                 tokens_done = tokens_done + $10, deduplicated = deduplicated + $11 WHERE id = $1 \
                  RETURNING total_lines, lines_completed, lines_failed, lines_expired, lines_cancelled",
             )
             .bind(lease.shard.batch_id.as_str())
@@ -254,7 +265,6 @@ impl Store {
             .bind(usage.output.cast_signed())
             .bind(usage.cached.cast_signed())
             .bind(usage.reasoning.cast_signed())
-            .bind(segment.redone)
             .bind(tokens)
             .bind(segment.deduplicated)
             .fetch_one(&mut **tx)

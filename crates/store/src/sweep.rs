@@ -4,6 +4,7 @@
 use crate::{
     Store,
     dispatch::{BATCH_OPEN, BATCH_RUNS},
+    leases::CRASHED,
     row::{Columns, db},
 };
 use domain::{BatchStatus, Pointer, PointerKind, Result};
@@ -69,12 +70,12 @@ impl Store {
 
     async fn sweep_lapsed(&self, grace_ms: i64) -> Result<Vec<Pointer>> {
         let rows = self
-            .sql(
-                "UPDATE shards SET status = 'runnable', owner = NULL, lease_until_ms = 0, crash_count = crash_count + 1, \
+            .sql(&format!(
+                "UPDATE shards SET status = 'runnable', owner = NULL, lease_until_ms = 0, crash_count = crash_count + {CRASHED}, \
                  crashes = crashes + 1, rung_at_ms = now_ms() WHERE status = 'leased' AND lease_until_ms + $1 <= now_ms() AND id IN \
                  (SELECT s.id FROM shards s WHERE s.status = 'leased' AND s.lease_until_ms + $1 <= now_ms() \
-                 ORDER BY s.lease_until_ms LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id",
-            )
+                 ORDER BY s.lease_until_ms LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id"
+            ))
             .bind(grace_ms)
             .bind(SWEEP_LIMIT)
             .fetch_all(self.writer())

@@ -194,7 +194,7 @@ pub struct BatchUsage {
     pub output_tokens_details: ReasoningTokens,
     /// Both together.
     pub total_tokens: u64,
-    /// Model calls made again after a crash, at most.
+    /// Model calls made again because their worker ended before their records were kept. Misses at most those of its last half second.
     #[serde(default)]
     pub redone_requests: i64,
     /// Lines that were answered with the answer to an identical line; they used no tokens.

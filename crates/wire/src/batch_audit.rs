@@ -63,7 +63,7 @@ pub struct AuditTotals {
     pub crashes: i64,
     /// Checkpoints.
     pub segments: i64,
-    /// Model calls made again after a crash, at most.
+    /// Model calls made again because their worker ended before their records were kept. Misses at most those of its last half second.
     pub redone_requests: i64,
 }
 
@@ -84,7 +84,7 @@ pub struct AuditShard {
     pub epoch: i64,
     /// Leases that ended without a word from their worker.
     pub crashes: i64,
-    /// Model calls made again after a crash, at most.
+    /// Model calls made again because their worker ended before their records were kept. Misses at most those of its last half second.
     pub redone_requests: i64,
     /// Its checkpoints.
     pub segments: Vec<AuditSegment>,

@@ -85,7 +85,7 @@ fn shard(row: &ShardRow, segments: Vec<SegmentRow>, part: Option<&BatchPart>) ->
         failed: segments.iter().map(|segment| segment.counts.failed).sum(),
         epoch: row.epoch,
         crashes: row.crashes,
-        redone_requests: segments.iter().map(|segment| segment.redone).sum(),
+        redone_requests: row.redone + segments.iter().map(|segment| segment.redone).sum::<i64>(),
         segments: segments.iter().map(segment).collect(),
         run: AuditRun {
             first_line: row.first_line + 1,

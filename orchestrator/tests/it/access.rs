@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn a_process_without_the_secret_gets_nothing() {
-    let [direct, _] = Setup::each(&["chat"]).await;
+    let [direct, ..] = Setup::each(&["chat"]).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let service = routes(Arc::clone(&direct.backend), access());

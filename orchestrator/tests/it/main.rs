@@ -11,9 +11,15 @@ mod upstream;
 
 use domain::{Kind, Usage};
 use futures::StreamExt;
-use orchestrator::{Dialect, Frame, ModelResponse, discover};
+use orchestrator::{Dialect, Frame, ModelRequest, ModelResponse, Sending, discover};
 use setup::{Setup, chat, context};
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 const LIMIT: usize = 1 << 20;
 const CHAT: &str = include_str!("fixtures/chat.json");
@@ -52,6 +58,28 @@ async fn the_server_gets_the_body_with_its_own_name_of_the_model() {
         );
         assert_eq!(headers["x-request-id"], ctx.request_id.as_str());
         assert_eq!(headers["traceparent"], ctx.traceparent.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn whoever_wants_to_know_is_told_when_a_request_goes_out_and_only_then() {
+    let told = Arc::new(AtomicU32::default());
+    let asking = |request: ModelRequest| {
+        let told = told.clone();
+        ModelRequest { sending: Some(Sending::new(move || _ = told.fetch_add(1, Ordering::Relaxed))), ..request }
+    };
+    for setup in Setup::each(&["silent_patiently"]).await {
+        let ctx = context();
+        tokio::select! {
+            _ = setup.backend.call(&ctx, asking(chat(false))) => panic!("nobody answers"),
+            // The answer is still to come.
+            () = async { while told.load(Ordering::Relaxed) == 0 { tokio::task::yield_now().await } } => {}
+        }
+        told.store(0, Ordering::Relaxed);
+
+        let unknown = setup.backend.call(&ctx, asking(setup::parse(Dialect::Chat, r#"{"model":"nope"}"#))).await;
+
+        assert_eq!((unknown.unwrap_err().kind(), told.load(Ordering::Relaxed)), (Kind::NotFound, 0), "{}", setup.name);
     }
 }
 
@@ -226,7 +254,7 @@ async fn another_catalog_can_be_taken_into_use() {
 
 #[tokio::test]
 async fn a_running_server_is_discovered() {
-    let [setup, _] = Setup::each(&["chat"]).await;
+    let [setup, ..] = Setup::each(&["chat"]).await;
     let url = |scenario: &str| format!("http://{}/{scenario}/v1/", setup.upstream.address());
 
     let catalog = discover(&url("chat"), None).await.unwrap();

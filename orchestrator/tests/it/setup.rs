@@ -1,11 +1,13 @@
 //! A router over the replaying server, alone and behind the internal service.
 
 use crate::upstream::Upstream;
+use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::settings::Secret;
-use domain::{Class, RequestContext, RequestId, TenantId};
+use domain::{Class, RequestContext, RequestId, Result, TenantId};
 use orchestrator::{
-    Access, Caller, Dialect, ModelBackend, ModelRequest, Router, UpstreamClient,
+    Access, Caller, DeploymentInfo, Dialect, ModelBackend, ModelInfo, ModelRequest, ModelResponse, Router, Sending,
+    UpstreamClient,
     catalog::Catalog,
     http::routes,
     remote::RemoteBackend,
@@ -28,15 +30,23 @@ pub(crate) struct Setup {
 impl Setup {
     /// Every implementation there is, each with a server and a router of its own. One model, `public`, whose deployments play
     /// these scenarios in this order.
-    pub(crate) async fn each(scenarios: &[&str]) -> [Self; 2] {
+    pub(crate) async fn each(scenarios: &[&str]) -> [Self; 3] {
         let toml = catalog_text(scenarios);
         Self::each_with(&toml).await
     }
 
     /// Every implementation, for a catalog in which `UPSTREAM` stands for the server's address, and `SLAMMING` for that of one
     /// that closes every connection.
-    pub(crate) async fn each_with(toml: &str) -> [Self; 2] {
+    pub(crate) async fn each_with(toml: &str) -> [Self; 3] {
         let direct = Self::start(toml).await;
+        let remote = Self::start_remote(toml).await;
+        let mut told = Self::start_remote(toml).await;
+        told.backend = Arc::new(Told(told.backend));
+        told.name = "told";
+        [direct, remote, told]
+    }
+
+    async fn start_remote(toml: &str) -> Self {
         let mut remote = Self::start(toml).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -44,7 +54,7 @@ impl Setup {
         remote._servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
         remote.backend = Arc::new(RemoteBackend::new(&url, UpstreamClient::new(), caller(SECRET)));
         remote.name = "remote";
-        [direct, remote]
+        remote
     }
 
     async fn start(toml: &str) -> Self {
@@ -52,6 +62,25 @@ impl Setup {
         let catalog = catalog(toml, &upstream);
         let router = Arc::new(Router::new(catalog, UpstreamClient::new(), &ModelsSettings::default()));
         Self { upstream, backend: router.clone(), router, name: "direct", _servers: JoinSet::new() }
+    }
+}
+
+/// Wants to know of each request when it goes out, as workers do.
+struct Told(Arc<dyn ModelBackend>);
+
+#[async_trait]
+impl ModelBackend for Told {
+    async fn call(&self, ctx: &RequestContext, mut request: ModelRequest) -> Result<ModelResponse> {
+        request.sending.get_or_insert_with(|| Sending::new(|| {}));
+        self.0.call(ctx, request).await
+    }
+
+    async fn models(&self) -> Result<Vec<ModelInfo>> {
+        self.0.models().await
+    }
+
+    async fn deployments(&self) -> Result<Vec<DeploymentInfo>> {
+        self.0.deployments().await
     }
 }
 

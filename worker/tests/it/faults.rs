@@ -2,14 +2,14 @@
 
 use crate::bench::{Bench, messages};
 use async_trait::async_trait;
-use domain::{BatchStatus, Bitmap, Error, LineCounts, Pointer, Result, Usage, WorkerId};
+use domain::{BatchId, BatchStatus, Bitmap, Error, LineCounts, Pointer, Result, Usage, WorkerId};
 use futures::stream::BoxStream;
 use queue::{
     Delivery, Doorbell,
     chaos::{Chaos, Faults},
 };
 use std::sync::Arc;
-use store::{CommitResult, NewSegment, SegmentBlob};
+use store::{CommitResult, NewSegment, SegmentBlob, ShardRow};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_doorbell_that_loses_and_doubles_loses_no_line() {
@@ -85,7 +85,17 @@ fn one_line(lines: usize) -> NewSegment {
     let counts = LineCounts { completed: 1, ..LineCounts::default() };
     let usage = Usage::default();
     let ok = Some(SegmentBlob::of("b/stale".to_owned(), b""));
-    NewSegment { seq: 0, ok, err: None, done, counts, usage, redone: 0, deduplicated: 0, ledger: vec![] }
+    NewSegment {
+        seq: 0,
+        ok,
+        err: None,
+        done,
+        counts,
+        usage,
+        asked: Bitmap::new(lines),
+        deduplicated: 0,
+        ledger: vec![],
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,6 +105,7 @@ async fn a_killed_worker_is_taken_over() {
     let contents = [messages("ok", 40), messages("hang", 60)].concat();
     let batch = bench.batch(&contents).await;
     bench.until(&batch, |row| row.counts.completed == 40).await;
+    bench.eventually(async || told(&bench, &batch).await == 60).await;
 
     worker.kill().await;
     bench.model.let_go();
@@ -103,7 +114,18 @@ async fn a_killed_worker_is_taken_over() {
     let batch = bench.end(&batch, BatchStatus::Completed).await;
     assert_eq!(bench.files(&batch, 100).await.output.len(), 100);
     assert_eq!(bench.model.calls("ok 0"), 1, "what was checkpointed is not asked again");
-    assert!(batch.redone_requests > 0);
+    assert_eq!((batch.redone_requests, bench.model.all_calls()), (60, 160));
+}
+
+/// Calls that the database knows to be under way.
+async fn told(bench: &Bench, batch: &BatchId) -> usize {
+    let shards = bench.store.shards(batch).await.unwrap();
+    let under_way = |shard: &ShardRow| {
+        let mut asked = shard.asked.clone().unwrap_or_else(|| Bitmap::new(shard.done.len()));
+        asked.subtract(&shard.done);
+        asked.count()
+    };
+    shards.iter().map(under_way).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +133,7 @@ async fn a_drained_worker_hands_its_shards_over_at_once() {
     let bench = Bench::new().await;
     let worker = bench.work();
     let batch = bench.batch(&messages("hang", 50)).await;
-    bench.until(&batch, |row| row.planned_lines == 50).await;
+    bench.eventually(async || bench.model.all_calls() == 50).await;
 
     worker.stop().await;
     let shards = bench.store.shards(&batch).await.unwrap();
@@ -121,6 +143,63 @@ async fn a_drained_worker_hands_its_shards_over_at_once() {
     assert!(shards.iter().all(|shard| shard.status == "runnable" && shard.crash_count == 0));
     let batch = bench.end(&batch, BatchStatus::Completed).await;
     assert_eq!(bench.files(&batch, 50).await.output.len(), 50);
+    assert_eq!((batch.redone_requests, bench.model.all_calls()), (50, 100), "what it gave up is asked again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_tries_take_a_tenth_of_the_calls_and_the_others_go_on() {
+    let mut bench = Bench::new().await;
+    bench.settings.concurrency = 10;
+    let _worker = bench.work();
+    let contents = [messages("shaky", 3), messages("ok", 90)].concat();
+    let batch = bench.batch(&contents).await;
+    bench.until(&batch, |row| row.counts.completed == 90).await;
+
+    for answered in 91..=93 {
+        let again = async || bench.model.in_flight().len() == 1;
+        bench.eventually(again).await;
+        bench.model.answer(&bench.model.in_flight());
+        bench.until(&batch, |row| row.counts.completed == answered).await;
+    }
+
+    bench.end(&batch, BatchStatus::Completed).await;
+    assert_eq!((bench.model.all_calls(), bench.model.most_again()), (96, 1));
+}
+
+/// Two shards: one whose lines take long, and one with a line that kills every worker.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_kills_workers_is_found_by_halving_and_no_neighbour_pays_for_it() {
+    let mut bench = Bench::new().await;
+    bench.settings.lease_ms = 1_000;
+    let lethal = "lethal 0";
+    let contents = [messages("hang", 32), messages("before", 16), vec![lethal.to_owned()], messages("ok", 15)].concat();
+    let batch = bench.batch(&contents).await;
+
+    let (mut kills, mut ended) = (0, false);
+    while !ended {
+        let worker = bench.work();
+        bench
+            .eventually(async || {
+                ended = bench.store.batch_by_id(&batch).await.unwrap().unwrap().status.is_terminal();
+                ended || bench.model.calls(lethal) > kills
+            })
+            .await;
+        if !ended {
+            kills += 1;
+            worker.kill().await;
+        }
+        if kills == 2 {
+            bench.model.let_go();
+        }
+    }
+
+    let batch = bench.end(&batch, BatchStatus::Completed).await;
+    let files = bench.files(&batch, 64).await;
+    assert_eq!((files.output.len(), files.error.len()), (63, 1));
+    assert_eq!(files.error[0]["custom_id"], "c48");
+    assert_eq!(files.error[0]["error"]["code"], "request_quarantined");
+    // Two among all, five halvings of 32 lines at most, and the line alone three times.
+    assert!((5..=9).contains(&kills), "{kills}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use domain::{Error, Kind, RequestContext, Result, Usage};
 use http::{HeaderMap, StatusCode};
 use orchestrator::{
     CREDENTIALS_REFUSED, DeploymentInfo, ModelBackend, ModelBody, ModelInfo, ModelRequest, ModelResponse, Outcome,
-    Served,
+    Sending, Served,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +19,8 @@ use tokio::sync::watch;
 pub(crate) const MODEL: &str = "m";
 
 /// Answers `ok`, refuses `bad`, is busy three times for `busy`, refuses our key four times for `locked`, fails for
-/// `broken`, panics for `panic`, and keeps `hang` waiting until told otherwise.
+/// `broken`, panics for `panic`, keeps `hang` waiting until told otherwise, and `lethal` for ever. `shaky`
+/// fails once and hangs then.
 pub(crate) struct Model {
     calls: Mutex<HashMap<String, u32>>,
     traces: Mutex<HashSet<Option<String>>>,
@@ -33,6 +34,9 @@ pub(crate) struct Model {
 struct Flight {
     contents: HashSet<String>,
     most: usize,
+    /// Second tries among them, and the most that ever were.
+    again: HashSet<String>,
+    most_again: usize,
 }
 
 /// One of them, until it is dropped.
@@ -40,7 +44,9 @@ struct Passenger<'a>(&'a Model, String);
 
 impl Drop for Passenger<'_> {
     fn drop(&mut self) {
-        self.0.flight.lock().unwrap().contents.remove(&self.1);
+        let mut flight = self.0.flight.lock().unwrap();
+        flight.contents.remove(&self.1);
+        flight.again.remove(&self.1);
     }
 }
 
@@ -85,8 +91,17 @@ impl Model {
         self.flight.lock().unwrap().most
     }
 
-    fn board(&self, content: &str) -> Passenger<'_> {
+    /// The most messages that were ever answered at once after they had been asked before.
+    pub(crate) fn most_again(&self) -> usize {
+        self.flight.lock().unwrap().most_again
+    }
+
+    fn board(&self, content: &str, count: u32) -> Passenger<'_> {
         let mut flight = self.flight.lock().unwrap();
+        if count > 1 {
+            flight.again.insert(content.to_owned());
+            flight.most_again = flight.most_again.max(flight.again.len());
+        }
         flight.contents.insert(content.to_owned());
         flight.most = flight.most.max(flight.contents.len());
         Passenger(self, content.to_owned())
@@ -111,10 +126,12 @@ impl ModelBackend for Model {
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let content = body["messages"][0]["content"].as_str().unwrap().to_owned();
         let count = self.count(&content);
-        let _passenger = self.board(&content);
+        request.sending.iter().for_each(Sending::tell);
+        let _passenger = self.board(&content, count);
         self.traces.lock().unwrap().insert(context.traceparent.clone());
         match content.split(' ').next().unwrap() {
-            "hang" => {
+            "shaky" if count == 1 => return Err(Error::new(Kind::BadUpstream, "shaky")),
+            "hang" | "shaky" => {
                 let (mut holds, mut answered) = (self.holds.subscribe(), self.answered.subscribe());
                 tokio::select! {
                     released = holds.wait_for(|holds| !holds) => drop(released.unwrap()),
@@ -135,6 +152,7 @@ impl ModelBackend for Model {
                 return Err(Error::new(Kind::BadUpstream, "our key").with_code(CREDENTIALS_REFUSED));
             }
             "broken" => return Err(Error::new(Kind::BadUpstream, "broken")),
+            "lethal" => std::future::pending().await,
             "panic" => panic!("as the line asked"),
             _ => {}
         }

@@ -74,7 +74,7 @@ async fn finished_and_ended_lines_make_room(db: Db) {
 
     db.store.cancel_batch(&tenant, &second.id).await.unwrap();
     assert_eq!(enqueued().await, 30);
-    db.store.release_shard(&lease, false).await.unwrap();
+    db.store.release_shard(&lease, false, None).await.unwrap();
     db.execute(&format!("UPDATE batches SET expires_at_ms = 1 WHERE id = '{id}'")).await;
     let ending = db.store.claim_batch(&id, &WorkerId::generate(), LEASE_MS).await.unwrap().unwrap();
     let counts = LineCounts { completed: 2, expired: 1, ..LineCounts::default() };

@@ -91,7 +91,7 @@ async fn the_happy_path_ends_completed_with_files_that_appear_with_the_status(db
     let ended = db.state(&lease.batch.id).await;
     assert_eq!((ended.status, ended.output_file_id), (BatchStatus::Completed, Some(output.id.clone())));
     assert_eq!((ended.error_file_id, ended.counts), (None, completed(2)));
-    assert_eq!((ended.usage.input, ended.usage.output, ended.redone_requests), (10, 5, 1));
+    assert_eq!((ended.usage.input, ended.usage.output, ended.redone_requests), (10, 5, 0));
     assert!(ended.in_progress_at_ms.is_some() && ended.finalizing_at_ms.is_some() && ended.completed_at_ms.is_some());
     assert!(db.store.file(&ended.tenant, &output.id).await.unwrap().is_some());
     assert!(!db.store.finish_batch(&lease, finish).await.unwrap(), "an end is final");
@@ -155,7 +155,7 @@ async fn a_due_batch_ends_expired(db: Db) {
     let worker = WorkerId::generate();
 
     assert!(db.store.claim_batch(&batch, &worker, LEASE_MS).await.unwrap().is_none(), "a shard still runs");
-    assert!(db.store.release_shard(&running, false).await.unwrap());
+    assert!(db.store.release_shard(&running, false, None).await.unwrap());
     assert!(db.store.claim_shard(&shards[0], &worker, LEASE_MS).await.unwrap().is_none(), "too late to begin");
     let lease = db.store.claim_batch(&batch, &worker, LEASE_MS).await.unwrap().unwrap();
     let counts = LineCounts { completed: 1, expired: 1, ..LineCounts::default() };

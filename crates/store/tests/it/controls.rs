@@ -17,7 +17,7 @@ on_both!(
 async fn claims(db: &Db) -> bool {
     let lease = db.store.claim_next_shard(&WorkerId::generate(), LEASE_MS, None).await.unwrap();
     if let Some(lease) = &lease {
-        db.store.release_shard(lease, false).await.unwrap();
+        db.store.release_shard(lease, false, None).await.unwrap();
     }
     lease.is_some()
 }

@@ -166,7 +166,7 @@ pub(crate) fn segment(of: usize, seq: i64, lines: &[usize]) -> NewSegment {
         done,
         counts: LineCounts { completed, ..LineCounts::default() },
         usage: Usage { input: 10, output: 5, cached: 2, reasoning: 1, ..Usage::default() },
-        redone: 1,
+        asked: Bitmap::new(of),
         deduplicated: 0,
         ledger: vec![],
     }

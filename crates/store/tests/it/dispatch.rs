@@ -96,7 +96,7 @@ async fn a_tenant_has_no_more_shards_at_work_than_its_cap(db: Db) {
     let first = db.next_within(Some(2)).await.unwrap();
     db.next_within(Some(2)).await.unwrap();
     assert!(db.next_within(Some(2)).await.is_none());
-    db.store.release_shard(&first, false).await.unwrap();
+    db.store.release_shard(&first, false, None).await.unwrap();
     let again = db.next_within(Some(2)).await.unwrap();
     assert_eq!(again.shard.id, first.shard.id, "given back, it is the first again");
 

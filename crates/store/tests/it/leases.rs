@@ -1,9 +1,9 @@
 //! Claims, fencing, heartbeats.
 
 use crate::database::{Db, LAPSED_MS, LEASE_MS, new_shards, on_both, segment};
-use domain::{BatchStatus, WorkerId};
+use domain::{BatchStatus, Bitmap, WorkerId};
 use std::sync::Arc;
-use store::CommitResult;
+use store::{CommitResult, NewSegment, SUSPECT_CRASHES};
 use tokio::task::JoinSet;
 
 on_both!(
@@ -15,7 +15,78 @@ on_both!(
     only_one_planner_adds_shards,
     a_batch_lease_is_exclusive_until_it_ends,
     ending_a_cancelled_batch_fences_its_zombies,
+    what_was_asked_and_not_recorded_is_counted_once_when_the_next_one_claims,
+    a_suspect_shard_is_charged_only_for_lines_that_were_at_work,
+    a_stale_epoch_tells_nothing,
 );
+
+fn lines(of: usize, marked: &[usize]) -> Bitmap {
+    let mut lines = Bitmap::new(of);
+    marked.iter().for_each(|line| lines.set(*line));
+    lines
+}
+
+async fn what_was_asked_and_not_recorded_is_counted_once_when_the_next_one_claims(db: Db) {
+    let (batch, shards) = db.running(&[8]).await;
+    let redone = async || (db.state(&batch).await.redone_requests, db.store.shards(&batch).await.unwrap()[0].redone);
+
+    let killed = db.claim(&shards[0], LAPSED_MS).await;
+    assert!(db.store.tell_asked(&killed, &lines(8, &[0, 1, 2, 3])).await.unwrap());
+    let checkpoint = NewSegment { asked: lines(8, &[2, 3, 4]), ..segment(8, 0, &[0, 1]) };
+    db.store.commit_segment(&killed, &checkpoint).await.unwrap();
+    assert_eq!(redone().await, (0, 0), "nothing is lost yet");
+    let second = db.claim(&shards[0], LAPSED_MS).await;
+    assert_eq!(redone().await, (3, 3), "lines 2, 3 and 4");
+    assert_eq!(second.shard.asked, Some(lines(8, &[2, 3, 4])));
+    let third = db.claim(&shards[0], LEASE_MS).await;
+    assert_eq!(redone().await, (3, 3), "the second one told of none");
+    db.store.release_shard(&third, false, Some(&lines(8, &[7]))).await.unwrap();
+    db.claim(&shards[0], LEASE_MS).await;
+
+    assert_eq!(redone().await, (4, 4));
+}
+
+async fn a_suspect_shard_is_charged_only_for_lines_that_were_at_work(db: Db) {
+    let (_, shards) = db.running(&[8]).await;
+    for crashes in 0..SUSPECT_CRASHES {
+        assert_eq!(db.claim(&shards[0], LAPSED_MS).await.shard.crash_count, crashes);
+    }
+    let told = async |trial: &[usize]| {
+        let lease = db.claim(&shards[0], LAPSED_MS).await;
+        assert!(db.store.tell_trial(&lease, &lines(8, trial)).await.unwrap());
+        lease.shard.crash_count
+    };
+
+    assert_eq!(told(&[0, 1, 2, 3]).await, 2);
+    assert_eq!(told(&[0, 1]).await, 3, "four lines were at work");
+    assert_eq!(told(&[1]).await, 3, "other lines begin anew");
+    assert_eq!(told(&[1]).await, 3);
+    let waits = db.claim(&shards[0], LAPSED_MS).await;
+    assert_eq!(waits.shard.crash_count, 4, "the same line twice");
+    assert_eq!(told(&[1]).await, 4, "the one before had asked none");
+    assert_eq!(db.store.sweep(0).await.unwrap().pointers.len(), 1);
+    let last = db.claim(&shards[0], LAPSED_MS).await;
+    assert_eq!(last.shard.crash_count, 5);
+    db.store.commit_segment(&last, &segment(8, 0, &[1])).await.unwrap();
+    let others = db.claim(&shards[0], LEASE_MS).await;
+    assert_eq!(others.shard.crash_count, SUSPECT_CRASHES, "a finished line does not clear it");
+    assert!(db.store.end_trial(&others).await.unwrap());
+    db.store.release_shard(&others, false, None).await.unwrap();
+    let cleared = db.claim(&shards[0], LEASE_MS).await.shard;
+    assert_eq!((cleared.crash_count, cleared.redone), (0, 0), "to be told of is not to be asked");
+}
+
+async fn a_stale_epoch_tells_nothing(db: Db) {
+    let (_, shards) = db.running(&[2]).await;
+    let zombie = db.claim(&shards[0], LAPSED_MS).await;
+    db.claim(&shards[0], LAPSED_MS).await;
+
+    assert!(!db.store.tell_asked(&zombie, &lines(2, &[0])).await.unwrap());
+    assert!(!db.store.tell_trial(&zombie, &lines(2, &[0])).await.unwrap());
+
+    let shard = db.claim(&shards[0], LEASE_MS).await.shard;
+    assert_eq!((shard.asked, shard.trial), (None, None));
+}
 
 async fn many_workers_claim_a_shard_and_one_gets_it(db: Db) {
     let (_, shards) = db.running(&[2]).await;
@@ -39,7 +110,7 @@ async fn a_stale_epoch_changes_nothing(db: Db) {
     let owner = db.claim(&shards[0], LEASE_MS).await;
 
     assert_eq!(db.store.commit_segment(&zombie, &segment(2, 0, &[0])).await.unwrap(), CommitResult::LeaseLost);
-    assert!(!db.store.release_shard(&zombie, true).await.unwrap());
+    assert!(!db.store.release_shard(&zombie, true, None).await.unwrap());
     let pulses = db.store.heartbeat(&zombie.owner, LEASE_MS, &[(shards[0].clone(), zombie.epoch)]).await.unwrap();
 
     assert!(!pulses[0].alive);
@@ -56,7 +127,7 @@ async fn a_lapsed_lease_is_taken_over_and_charged_as_a_crash(db: Db) {
     let second = db.claim(&shards[0], LEASE_MS).await;
 
     assert_eq!((second.epoch, second.shard.crash_count), (first.epoch + 1, 1));
-    assert!(db.store.release_shard(&second, true).await.unwrap());
+    assert!(db.store.release_shard(&second, true, None).await.unwrap());
     assert_eq!(db.claim(&shards[0], LEASE_MS).await.shard.crash_count, 2);
 }
 

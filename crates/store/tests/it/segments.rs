@@ -100,7 +100,7 @@ async fn finished_lines_still_count_while_a_cancel_is_under_way(db: Db) {
     assert!(db.store.claim_batch(&batch, &lease.owner, LEASE_MS).await.unwrap().is_none(), "a shard still runs");
     assert_eq!(db.store.commit_segment(&lease, &segment(2, 0, &[0])).await.unwrap(), committed(false, false));
 
-    assert!(db.store.release_shard(&lease, false).await.unwrap());
+    assert!(db.store.release_shard(&lease, false, None).await.unwrap());
     let end = db.store.claim_batch(&batch, &lease.owner, LEASE_MS).await.unwrap().unwrap();
     assert_eq!(end.batch.counts.completed, 1);
 }

@@ -39,7 +39,7 @@ async fn a_lost_doorbell_is_rung_again(db: Db) {
     assert_eq!(db.store.sweep(0).await.unwrap().pointers, of(PointerKind::Shard, shards[0].as_str()));
     assert!(db.store.sweep(0).await.unwrap().pointers.is_empty());
     let lease = db.claim(&shards[0], LEASE_MS).await;
-    db.store.release_shard(&lease, false).await.unwrap();
+    db.store.release_shard(&lease, false, None).await.unwrap();
     assert_eq!(db.store.sweep(0).await.unwrap().pointers.len(), 1, "a shard given back is rung at once");
 }
 
