@@ -1,4 +1,4 @@
-//! The side that rings. A task keeps the clients; whoever rings uses those that it has, and fails at once while it has none.
+//! The side that publishes. A task keeps the clients; whoever publishes uses those that it has, and fails at once while it has none.
 
 use super::{
     LOOK_EVERY, Site,
@@ -6,28 +6,27 @@ use super::{
 };
 use crate::{google::failed, outage::Outage};
 use domain::{Error, Result};
-use futures::future::try_join_all;
 use google_cloud_gax::{error::rpc::Code, retry_policy::RetryPolicyExt};
-use google_cloud_pubsub::{client::Publisher, error::PublishError, model::Message, retry_policy::RetryableErrors};
+use google_cloud_pubsub::{client, error::PublishError, model::Message, retry_policy::RetryableErrors};
 use rand::RngExt;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// How long the client collects pointers into one request.
+/// How long the client collects messages into one request.
 const COLLECT: Duration = Duration::from_millis(1);
 
 /// Between the loss of the clients and the first try to replace them, in milliseconds: an outage strikes all processes at once.
 const SETTLE_MS: std::ops::Range<u64> = 50..250;
 
 /// Publishes, and waits for Pub/Sub's word.
-pub(super) struct Ringer {
+pub(super) struct Publisher {
     state: watch::Receiver<State>,
     deadline: Duration,
     _keeper: AbortOnDropHandle<()>,
 }
 
-/// What rings can count on.
+/// What those who publish can count on.
 #[derive(Clone)]
 enum State {
     /// A try is under way that may well succeed: worth a wait.
@@ -49,54 +48,30 @@ impl State {
     }
 }
 
-struct Clients {
-    pointers: Publisher,
-    /// For what is no pointer.
-    dead: Option<Publisher>,
-    resources: Resources,
+/// A client for each topic.
+pub(super) struct Clients {
+    publishers: BTreeMap<String, client::Publisher>,
+    pub(super) resources: Resources,
 }
 
-impl Ringer {
-    /// Begins to connect. Needs a runtime.
-    pub(super) fn new(site: Site, deadline: Duration, outage: Outage) -> Self {
+impl Clients {
+    /// Publishes to a topic that the publisher was made for. Pub/Sub has it when this returns.
+    pub(super) async fn publish(&self, topic: &str, message: Message) -> Result<(), Refusal> {
+        let publisher = self.publishers.get(topic).ok_or_else(|| Refusal::Unknown(topic.to_owned()))?;
+        publisher.publish(message).await.map(drop).map_err(Refusal::Publish)
+    }
+}
+
+impl Publisher {
+    /// Begins to connect, to publish to `topics`; whether the first of them is there is looked at now and then. Needs a runtime.
+    pub(super) fn new(site: Site, topics: Vec<String>, deadline: Duration, outage: Outage) -> Self {
         let (sender, state) = watch::channel(State::Connecting);
-        let keeper = Keeper { site, deadline, outage, state: sender };
+        let keeper = Keeper { site, topics, deadline, outage, state: sender };
         Self { state, deadline, _keeper: AbortOnDropHandle::new(tokio::spawn(keeper.run())) }
     }
 
-    /// Publishes pointers. Returns once Pub/Sub has confirmed all of them.
-    pub(super) async fn ring(&self, messages: Vec<Vec<u8>>) -> Result<()> {
-        let published = self.within_deadline(async move |clients| {
-            let sending =
-                messages.into_iter().map(|message| clients.pointers.publish(Message::new().set_data(message)));
-            try_join_all(sending).await.map_err(|error| Failure::of(&error))
-        });
-        published.await.map(drop)
-    }
-
-    /// Publishes what is no pointer to the dead-letter topic, with the reason. False = there is none.
-    pub(super) async fn bury(&self, message: Message, reason: &str) -> Result<bool> {
-        let message = Message::new().set_data(message.data).set_attributes([("reason", reason)]);
-        let published = self.within_deadline(async move |clients| {
-            let Some(dead) = &clients.dead else { return Ok(false) };
-            // That this topic fails says nothing of the other.
-            dead.publish(message).await.map_err(|error| Failure::PubSub(error.to_string()))?;
-            Ok(true)
-        });
-        published.await
-    }
-
-    /// Whether topic and subscription are there.
-    pub(super) async fn health(&self) -> Result<()> {
-        let looked = self.within_deadline(async move |clients| {
-            let both = futures::try_join!(clients.resources.topic(), clients.resources.subscription());
-            both.map_err(|error| Failure::PubSub(error.chain()))
-        });
-        looked.await.map(drop)
-    }
-
     /// Does `work` with the clients, or says why not in time. Clients that failed are not used again.
-    async fn within_deadline<T, F, D>(&self, work: F) -> Result<T>
+    pub(super) async fn within_deadline<T, F, D>(&self, work: F) -> Result<T>
     where
         F: FnOnce(Arc<Clients>) -> D,
         D: Future<Output = Result<T, Failure>>,
@@ -130,25 +105,53 @@ impl Ringer {
     }
 }
 
+/// Why a topic has no message.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// Said by the client, or by Pub/Sub.
+    Publish(PublishError),
+    /// The publisher was made for other topics.
+    Unknown(String),
+}
+
+impl Refusal {
+    /// Whether another try would end as this one did: the topic is gone, closed to us, or does not want such a message.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.code(), Some(Code::NotFound | Code::PermissionDenied | Code::InvalidArgument))
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::Publish(PublishError::Rpc(error)) => error.status().map(|status| status.code),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Publish(error) => error.fmt(f),
+            Self::Unknown(topic) => write!(f, "nothing is published to {topic} here"),
+        }
+    }
+}
+
 /// Why nothing came of it.
-enum Failure {
+pub(super) enum Failure {
     /// Our way to Pub/Sub, or a topic that is gone; new clients may help.
     Connection(String),
     /// Pub/Sub would say the same to any client.
     PubSub(String),
 }
 
-impl Failure {
-    fn of(error: &PublishError) -> Self {
-        let code = match error {
-            PublishError::Rpc(error) => error.status().map(|status| status.code),
-            _ => None,
-        };
-        match code {
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.code() {
             Some(Code::PermissionDenied | Code::InvalidArgument | Code::ResourceExhausted) => {
-                Self::PubSub(error.to_string())
+                Self::PubSub(refusal.to_string())
             }
-            _ => Self::Connection(error.to_string()),
+            _ => Self::Connection(refusal.to_string()),
         }
     }
 }
@@ -162,6 +165,7 @@ impl From<Failure> for Error {
 /// Keeps the clients.
 struct Keeper {
     site: Site,
+    topics: Vec<String>,
     deadline: Duration,
     outage: Outage,
     state: watch::Sender<State>,
@@ -185,31 +189,34 @@ impl Keeper {
 
     async fn open(&self) -> Result<Clients> {
         let way = self.site.place.way()?;
-        let names = &self.site.names;
-        let resources = Resources::open(&way, names.clone(), self.site.create).await?;
-        resources::or_may_not_look(resources.topic().await)?;
-        let publisher = async |topic: &str| {
+        let resources = Resources::open(&way, &self.site.made).await?;
+        self.look(&resources).await?;
+        let mut publishers = BTreeMap::new();
+        for topic in &self.topics {
             let retrying = RetryableErrors.with_time_limit(self.deadline);
             let builder = way.publisher(topic).set_delay_threshold(COLLECT).with_retry_policy(retrying);
-            builder.build().await.map_err(|error| failed("Pub/Sub can't be used", error))
-        };
-        let pointers = publisher(&names.topic).await?;
-        let dead = match &names.dead {
-            Some(dead) => Some(publisher(&dead.topic).await?),
-            None => None,
-        };
-        Ok(Clients { pointers, dead, resources })
+            let publisher = builder.build().await.map_err(|error| failed("Pub/Sub can't be used", error))?;
+            publishers.insert(topic.clone(), publisher);
+        }
+        Ok(Clients { publishers, resources })
     }
 
-    /// Gives the clients to those who ring until they have to be replaced; says why.
+    async fn look(&self, resources: &Resources) -> Result<()> {
+        match self.topics.first() {
+            Some(topic) => resources::or_may_not_look(resources.topic(topic).await),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the clients to those who publish until they have to be replaced; says why.
     async fn attend(&self, clients: &Arc<Clients>) -> String {
         let replace = CancellationToken::new();
         self.state.send_replace(State::Up(Arc::clone(clients), replace.clone()));
         while replace.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            if let Err(error) = resources::or_may_not_look(clients.resources.topic().await) {
+            if let Err(error) = self.look(&clients.resources).await {
                 return error.chain();
             }
         }
-        "a ring failed".to_owned()
+        "a message did not get through".to_owned()
     }
 }
