@@ -6,6 +6,7 @@ mod events;
 mod listener;
 mod names;
 mod publisher;
+mod puller;
 mod resources;
 mod ringer;
 mod settings;

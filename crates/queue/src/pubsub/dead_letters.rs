@@ -4,7 +4,8 @@
 use super::{
     PubSubSettings, Site, SubmissionsPubSubSettings,
     names::{Dead, Names},
-    resources::{self, Resources},
+    puller::{Pulled, Puller},
+    resources::Resources,
     ringer::REASON,
 };
 use crate::{
@@ -13,20 +14,21 @@ use crate::{
 };
 use async_trait::async_trait;
 use domain::{Error, Result};
-use google_cloud_pubsub::{
-    client::Publisher,
-    model::Message,
-    subscriber::{MessageStream, ShutdownBehavior, handler::Handler},
-};
-use std::{collections::HashSet, time::Duration};
-use tokio::time::timeout;
-use tracing::warn;
+use google_cloud_pubsub::{client::Publisher, model::Message};
+use std::{collections::HashMap, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Pub/Sub does not say that there are no more: nothing for so long is taken for it.
-const SILENCE: Duration = Duration::from_secs(3);
+const SILENCE: Duration = Duration::from_secs(2);
 
-/// How long each is kept from others; the client asks for more time while it looks.
+/// Between two looks into the silence.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long nobody else gets a letter, renewed with each page. One that a look died with comes back then.
 const HOLD: Duration = Duration::from_secs(60);
+
+/// Letters that are judged together.
+const PAGE: usize = 100;
 
 /// What Pub/Sub itself moved has this attribute: how often it was delivered before.
 const DELIVERIES: &str = "CloudPubSubDeadLetterSourceDeliveryCount";
@@ -39,10 +41,8 @@ pub(crate) struct PubSubDeadLetters {
     deadline: Duration,
 }
 
-struct Taken {
-    message: Message,
-    handler: Handler,
-}
+/// What stays, by the id of its message.
+type Kept = HashMap<String, (i64, DeadLetter, String)>;
 
 impl PubSubDeadLetters {
     /// Those of the doorbell.
@@ -69,102 +69,104 @@ impl PubSubDeadLetters {
         Ok(Self { site, topic: names.topic, subscription, deadline: settings.publish_timeout() })
     }
 
-    /// Up to `most` messages, the oldest first. They stay taken until the stream is shut down.
-    async fn take(&self, stream: &mut MessageStream, most: usize) -> Result<Vec<Taken>> {
-        let (mut taken, mut ids) = (Vec::new(), HashSet::new());
-        while taken.len() < most {
-            let Ok(Some(next)) = timeout(SILENCE, stream.next()).await else { break };
-            let (message, handler) = next.map_err(unreadable)?;
-            // One that comes a second time is the same one.
-            if ids.insert(message.message_id.clone()) {
-                taken.push(Taken { message, handler });
+    /// Takes letters, does with each what `verdict` says, and notes those that stay.
+    async fn judge_all(&self, puller: &Puller, most: usize, verdict: &Judge<'_>, kept: &mut Kept) -> Result<()> {
+        let (mut judged, mut heard_at, mut source) = (0, Instant::now(), None);
+        while judged < most && heard_at.elapsed() < SILENCE {
+            let mut page = puller.pull(PAGE.min(most - judged)).await?;
+            // One that lapsed meanwhile comes a second time.
+            page.retain(|pulled| match kept.get_mut(&pulled.id) {
+                Some((_, _, ack_id)) => {
+                    ack_id.clone_from(&pulled.ack_id);
+                    false
+                }
+                None => true,
+            });
+            if page.is_empty() {
+                sleep(PAUSE).await;
+                continue;
             }
+            let held: Vec<_> = page.iter().map(|pulled| pulled.ack_id.clone()).chain(ids(kept)).collect();
+            puller.hold(&held, HOLD).await?;
+            page.sort_by_key(|pulled| pulled.published_ms);
+            judged += page.len();
+            self.judge(puller, page, verdict, (kept, &mut source)).await?;
+            heard_at = Instant::now();
         }
-        taken.sort_by_key(|taken| taken.message.publish_time.map(|time| (time.seconds(), time.nanos())));
-        Ok(taken)
+        Ok(())
     }
 
-    async fn stream(&self, way: &Way, most: usize) -> Result<MessageStream> {
-        let subscriber = way.subscriber().build().await.map_err(unreadable)?;
-        let subscribing = subscriber
-            .subscribe(&self.subscription)
-            .set_max_outstanding_messages(i64::try_from(most).unwrap_or(i64::MAX))
-            .set_max_lease_extension(HOLD)
-            .set_shutdown_behavior(ShutdownBehavior::NackImmediately);
-        Ok(subscribing.build())
-    }
-
-    /// Does with each what `verdict` says.
-    async fn judge(&self, way: &Way, taken: Vec<Taken>, verdict: &Judge<'_>) -> (Vec<Kept>, Result<()>) {
-        let mut kept = Vec::new();
-        let mut source = None;
-        for Taken { message, handler } in taken {
-            let letter = DeadLetter::new(message.data.to_vec(), reason(&message));
-            match verdict(&letter) {
-                Sentence::Keep => {
-                    kept.push(Kept { letter, _handler: handler });
-                    continue;
-                }
-                Sentence::Redrive => {
-                    if let Err(error) = self.send_again(way, &mut source, message).await {
-                        return (kept, Err(error));
-                    }
-                }
-                Sentence::Drop => {}
+    /// Judges a page. What was done when something fails is acknowledged.
+    async fn judge(
+        &self,
+        puller: &Puller,
+        page: Vec<Pulled>,
+        verdict: &Judge<'_>,
+        (kept, source): (&mut Kept, &mut Option<Publisher>),
+    ) -> Result<()> {
+        let mut done = Vec::new();
+        let mut outcome = Ok(());
+        for pulled in page {
+            let letter = DeadLetter::new(pulled.data.clone(), reason(&pulled));
+            // After a failure the rest stays.
+            let sentence = if outcome.is_ok() { verdict(&letter) } else { Sentence::Keep };
+            if sentence == Sentence::Redrive {
+                outcome = self.send_again(source, pulled.data).await;
             }
-            handler.ack();
+            if sentence == Sentence::Keep || outcome.is_err() {
+                kept.insert(pulled.id, (pulled.published_ms, letter, pulled.ack_id));
+            } else {
+                done.push(pulled.ack_id);
+            }
         }
-        (kept, Ok(()))
+        puller.acknowledge(&done).await?;
+        outcome
     }
 
     /// Publishes to the topic that it came from, by the client in `source`. Pub/Sub has it when this returns.
-    async fn send_again(&self, way: &Way, source: &mut Option<Publisher>, message: Message) -> Result<()> {
+    async fn send_again(&self, source: &mut Option<Publisher>, data: Vec<u8>) -> Result<()> {
         let publisher = match source {
             Some(publisher) => publisher,
-            None => source.insert(way.publisher(&self.topic).build().await.map_err(unsent)?),
+            None => source.insert(self.site.place.way()?.publisher(&self.topic).build().await.map_err(unsent)?),
         };
-        let sending = publisher.publish(Message::new().set_data(message.data));
+        let sending = publisher.publish(Message::new().set_data(data));
         timeout(self.deadline, sending).await.map_err(unsent)?.map(drop).map_err(unsent)
     }
-}
 
-/// A letter that stays. Its handler would give it back too early.
-struct Kept {
-    letter: DeadLetter,
-    _handler: Handler,
+    /// Makes what is to be made.
+    async fn make(&self, way: &Way) -> Result<()> {
+        if !self.site.made.is_empty() {
+            Resources::open(way, &self.site.made).await?;
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl DeadLetters for PubSubDeadLetters {
     async fn sort(&self, most: usize, verdict: &Judge<'_>) -> Result<Vec<DeadLetter>> {
         let way = self.site.place.way()?;
-        // The stream would wait in silence for a Pub/Sub that is away.
-        let resources = Resources::open(&way, &self.site.made).await?;
-        resources::or_may_not_look(resources.subscription(&self.subscription).await)?;
-        let mut stream = self.stream(&way, most).await?;
-        let shutdown = stream.shutdown_token();
-        let judged = match self.take(&mut stream, most).await {
-            Ok(taken) => self.judge(&way, taken, verdict).await,
-            Err(error) => (Vec::new(), Err(error)),
-        };
-        // Sends what was acknowledged, and gives the rest back.
-        if timeout(HOLD, shutdown.shutdown()).await.is_err() {
-            warn!("Pub/Sub was not told of all that became of dead letters; some may come again");
-        }
-        let (kept, outcome) = judged;
-        outcome.map(|()| kept.into_iter().map(|kept| kept.letter).collect())
+        self.make(&way).await?;
+        let puller = Puller::new(way, self.subscription.clone())?;
+        let mut kept = Kept::new();
+        let judged = self.judge_all(&puller, most, verdict, &mut kept).await;
+        let given_back = puller.hold(&ids(&kept).collect::<Vec<_>>(), Duration::ZERO).await;
+        judged.and(given_back)?;
+        let mut letters: Vec<_> = kept.into_values().map(|(published_ms, letter, _)| (published_ms, letter)).collect();
+        letters.sort_by_key(|(published_ms, _)| *published_ms);
+        Ok(letters.into_iter().map(|(_, letter)| letter).collect())
     }
 }
 
-/// Ours, or what Pub/Sub says of those that it moved by itself.
-fn reason(message: &Message) -> Option<String> {
-    let ours = message.attributes.get(REASON).cloned();
-    let deliveries = || message.attributes.get(DELIVERIES);
-    ours.or_else(|| Some(format!("Pub/Sub: delivered {} times and never acknowledged", deliveries()?)))
+fn ids(kept: &Kept) -> impl Iterator<Item = String> {
+    kept.values().map(|(_, _, ack_id)| ack_id.clone())
 }
 
-fn unreadable(cause: impl std::fmt::Display) -> Error {
-    failed("dead letters can't be read", cause)
+/// Ours, or what Pub/Sub says of those that it moved by itself.
+fn reason(pulled: &Pulled) -> Option<String> {
+    let ours = pulled.attributes.get(REASON).cloned();
+    let deliveries = || pulled.attributes.get(DELIVERIES);
+    ours.or_else(|| Some(format!("Pub/Sub: delivered {} times and never acknowledged", deliveries()?)))
 }
 
 fn unsent(cause: impl std::fmt::Display) -> Error {
