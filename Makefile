@@ -40,11 +40,11 @@ check-deploy: ## make deploy against tools that only record what they are told: 
 check-kubernetes: ## renders infra/kubernetes for every environment: shapes, our policies, checkov; no cluster is needed
 	scripts/kubernetes-check.sh
 
-test: test-sdk test-rust ## every test; starts PostgreSQL and RabbitMQ when none is running
+test: test-sdk test-rust ## every test; starts PostgreSQL and RabbitMQ when none is running, and Pub/Sub emulators where they are installed
 
 test-rust:
 	$(CARGO) build --workspace --bins --locked
-	scripts/with-postgres.sh scripts/with-rabbitmq.sh $(CARGO) test --workspace --locked --no-fail-fast
+	scripts/with-postgres.sh scripts/with-rabbitmq.sh scripts/with-pubsub.sh $(CARGO) test --workspace --locked --no-fail-fast
 
 test-sdk: $(VENV)/ready tests/oidc/node_modules/ready tests/node/node_modules/ready tests/hooks/node_modules/ready
 	$(CARGO) build --bin tandem --bin orchestrator --locked

@@ -29,10 +29,10 @@ mod wishes;
 mod words;
 
 pub use app::Gateway;
-pub use imports::{ImportBucket, ImportsSettings};
 pub use ledger::LedgerSettings;
 pub use limits::{LimitsSettings, WhenDown};
 pub use overload::OverloadSettings;
 pub use replay::ReplaySettings;
 pub use settings::GatewaySettings;
+pub use store::{ImportBucket, ImportsSettings};
 pub use uploads::UploadsSettings;

@@ -1,10 +1,11 @@
 //! What an operator may tune at the door.
 
 use crate::{
-    identity::IdentitySettings, imports::ImportsSettings, ledger::LedgerSettings, limits::LimitsSettings,
-    overload::OverloadSettings, replay::ReplaySettings, uploads::UploadsSettings,
+    identity::IdentitySettings, ledger::LedgerSettings, limits::LimitsSettings, overload::OverloadSettings,
+    replay::ReplaySettings, uploads::UploadsSettings,
 };
 use serde::{Deserialize, Serialize};
+use store::ImportsSettings;
 
 /// The limits and periods of the gateway.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -10,14 +10,14 @@ use crate::{
     app::{App, Gateway},
     convert,
     extract::{ApiForm, ApiJson, ApiPath},
-    upload::{self, form},
+    upload,
 };
 use axum::{Extension, Json, extract::State};
 use chassis::http::ApiError;
 use complete::Wanted;
 use domain::{Error, Kind, RequestContext, Result, TenantId, UploadId};
 use serde::Deserialize;
-use store::{FileRow, NewUpload, UploadRow, request};
+use store::{FileRow, NewUpload, UploadRow, file_rules, request};
 use wire::upload::{Upload, UploadPart};
 
 const MIME_TYPE_CHARS: usize = 255;
@@ -132,8 +132,8 @@ fn to_new_upload(gateway: &Gateway, tenant: TenantId, body: CreateUpload) -> Res
         return Err(Error::new(Kind::TooLarge, text).with_param("bytes"));
     }
     let purpose = upload::judge_purpose(body.purpose.ok_or_else(|| upload::missing("purpose"))?)?;
-    let filename = form::to_filename(&body.filename.ok_or_else(|| upload::missing("filename"))?);
-    form::judge_name(&purpose, &filename, "filename")?;
+    let filename = file_rules::to_filename(&body.filename.ok_or_else(|| upload::missing("filename"))?);
+    file_rules::judge_name(&purpose, &filename, "filename")?;
     let mime_type = body.mime_type.ok_or_else(|| upload::missing("mime_type"))?;
     if mime_type.chars().count() > MIME_TYPE_CHARS {
         let text = format!("'mime_type' is longer than {MIME_TYPE_CHARS} characters.");

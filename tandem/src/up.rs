@@ -9,7 +9,7 @@ use chassis::process::Process;
 use domain::Scopes;
 use gateway::Gateway;
 use orchestrator::ModelBackend;
-use queue::{BatchEvents, Doorbell, UsageEvents};
+use queue::{BatchEvents, Doorbell, Replies, UsageEvents};
 use std::sync::Arc;
 use store::{Author, Blobs, NewKey, Store};
 use tokio::net::TcpListener;
@@ -79,7 +79,7 @@ fn serve_api(
 fn worker(settings: &Settings, parts: Parts) -> anyhow::Result<Worker> {
     let submissions = settings.submissions.open(&settings.doorbell)?;
     let worker = Worker::new(parts.store, parts.blobs, parts.doorbell, parts.backend, settings.worker.clone());
-    Ok(worker.taking_in(submissions, settings.submissions.clone()))
+    Ok(worker.taking_in(submissions, settings.submissions.clone(), Replies::new(&settings.events)?))
 }
 
 /// Makes the first admin key of a new installation; `None` when there are keys already.

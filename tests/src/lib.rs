@@ -17,6 +17,7 @@ use domain::{Limit, LimitId, LimitKind, SubjectKind, TenantId};
 use serde_json::{Value, json};
 use simulator::{Simulator, SimulatorSettings};
 use std::{
+    io::{BufRead, Write},
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -353,6 +354,29 @@ impl Site {
         assert!(done.is_ok_and(|done| done.status.success()), "psql refuses {sql}");
     }
 
+    /// Whether anybody waits for a lock on a table of the site's PostgreSQL database.
+    #[must_use]
+    pub fn is_waited_for(&self, table: &str) -> bool {
+        let sql = format!("select count(*) > 0 from pg_locks where not granted and relation = '{table}'::regclass");
+        let said = Command::new("psql").args([&self.database_url, "-qAtc", &sql]).output().expect("psql");
+        said.stdout.starts_with(b"t")
+    }
+
+    /// Nobody writes to a table of the site's PostgreSQL database until the guard is dropped.
+    #[must_use]
+    pub fn lock(&self, table: &str) -> Lock {
+        let mut command = Command::new("psql");
+        command.args([&self.database_url, "-qAt"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut session = command.spawn().expect("psql");
+        let sql = format!("begin; lock table {table} in share mode; select 'locked';\n");
+        session.stdin.as_mut().expect("its input").write_all(sql.as_bytes()).expect("psql listens");
+        let mut said = String::new();
+        let output = session.stdout.as_mut().expect("its output");
+        std::io::BufReader::new(output).read_line(&mut said).expect("psql answers");
+        assert_eq!(said.trim(), "locked");
+        Lock { session }
+    }
+
     /// Ends every connection to the site's PostgreSQL database.
     pub fn end_connections(&self) {
         self.administer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'");
@@ -445,6 +469,19 @@ impl Site {
         let url = format!("{}/v1/files/{file}/content", process.url);
         let response = self.http.get(url).bearer_auth(&self.key).send().await.expect("an answer");
         response.error_for_status().expect("the file").text().await.expect("its text")
+    }
+}
+
+/// A session of PostgreSQL that has a table locked.
+pub struct Lock {
+    session: Child,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The end of its input is the end of the session, and of its transaction.
+        drop(self.session.stdin.take());
+        self.session.wait().expect("psql ends");
     }
 }
 

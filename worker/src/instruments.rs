@@ -1,6 +1,10 @@
-//! How long a worker is busy with its work instead of doing it: what the queue, the leases and the checkpoints cost.
+//! How long a worker is busy with its work instead of doing it: what the queue, the leases and the checkpoints cost. And what became of
+//! jobs that came as messages.
 
-use opentelemetry::{KeyValue, global, metrics::Histogram};
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Counter, Histogram},
+};
 use std::time::Instant;
 
 /// Seconds; a statement takes about a millisecond.
@@ -39,20 +43,52 @@ impl Step {
     }
 }
 
+/// What became of a job, or of one try to take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobOutcome {
+    /// It is a batch.
+    Accepted,
+    /// It is a dead letter.
+    Refused,
+    /// The platform stumbled; it is tried again.
+    Delayed,
+}
+
+impl JobOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Delayed => "delayed",
+        }
+    }
+}
+
 /// The instruments of one worker.
 pub(crate) struct Instruments {
     steps: Histogram<f64>,
+    jobs: Counter<u64>,
 }
 
 impl Instruments {
     pub(crate) fn new() -> Self {
-        let steps = global::meter("tandem.worker")
+        let meter = global::meter("tandem.worker");
+        let steps = meter
             .f64_histogram("tandem.batch.step.duration")
             .with_unit("s")
             .with_description("What a worker does beside answering lines, tries that failed included")
             .with_boundaries(BUCKETS.to_vec())
             .build();
-        Self { steps }
+        let jobs = meter
+            .u64_counter("tandem.submissions")
+            .with_description("Jobs that came as messages, by outcome; each try that is delayed counts")
+            .build();
+        Self { steps, jobs }
+    }
+
+    /// Something became of a job.
+    pub(crate) fn job(&self, outcome: JobOutcome) {
+        self.jobs.add(1, &[KeyValue::new("outcome", outcome.as_str())]);
     }
 
     /// Measures `work`, however it ends; work that is dropped before its end is not counted.

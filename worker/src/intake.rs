@@ -3,25 +3,29 @@
 
 mod job;
 
-use crate::{Core, gate::backoff, in_time::InTime, plan};
+use crate::{Core, gate::backoff, in_time::InTime, instruments::JobOutcome, plan};
 use bytes::{BufMut, Bytes, BytesMut};
 use chassis::drain::Drain;
 use domain::{BatchId, Error, FileId, Kind, Pointer, PointerKind, Result, TenantId};
 use futures::StreamExt;
 use job::{Input, Job};
-use queue::{Submissions, SubmissionsSettings, Submitted};
+use queue::{Replies, Submissions, SubmissionsSettings, Submitted};
 use serde_json::value::RawValue;
 use std::{sync::Arc, time::Duration};
-use store::{FileIndex, Ingest, IngestLimits, NewBatch, NewFile, Submission};
+use store::{FileIndex, Imports, Ingest, IngestLimits, NewBatch, NewFile, Submission};
 use tracing::{info, warn};
 
 /// Between two tries to listen.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// What is wrong may quote what its sender wrote.
+const REASON_CHARS: usize = 1_000;
+
 /// Where jobs come from.
 pub(crate) struct Intake {
     pub(crate) submissions: Arc<dyn Submissions>,
     pub(crate) settings: SubmissionsSettings,
+    pub(crate) replies: Replies,
 }
 
 /// Takes jobs in until `drain` begins; those begun are finished.
@@ -31,7 +35,7 @@ pub(crate) async fn run(core: Arc<Core>, intake: Intake, drain: Drain) {
         match intake.submissions.listen(slots).await {
             Ok(jobs) => {
                 let jobs = jobs.take_until(drain.begun());
-                jobs.for_each_concurrent(slots, |submitted| take(&core, &intake.settings, &drain, submitted)).await;
+                jobs.for_each_concurrent(slots, |submitted| take(&core, &intake, &drain, submitted)).await;
             }
             Err(error) => warn!(error = %error.chain(), "jobs can't be heard"),
         }
@@ -40,17 +44,22 @@ pub(crate) async fn run(core: Arc<Core>, intake: Intake, drain: Drain) {
 }
 
 /// Makes a batch of a message, patient with a platform that stumbles.
-async fn take(core: &Core, settings: &SubmissionsSettings, drain: &Drain, submitted: Submitted) {
+async fn take(core: &Core, intake: &Intake, drain: &Drain, submitted: Submitted) {
     let mut attempt = 0;
     let settled = loop {
-        match make(core, settings, &submitted.message).await {
+        match make(core, intake, drain, &submitted.message).await {
             Ok(batch) => {
+                core.instruments.job(JobOutcome::Accepted);
                 info!(batch.id = %batch, "a job became {batch}");
                 break submitted.accept().await;
             }
-            Err(error) if is_passing(&error) => warn!(error = %error.chain(), attempt, "a job waits"),
+            Err(error) if is_passing(&error) => {
+                core.instruments.job(JobOutcome::Delayed);
+                warn!(error = %error.chain(), attempt, "a job waits");
+            }
             Err(error) => {
                 let reason = reason(&error);
+                core.instruments.job(JobOutcome::Refused);
                 warn!(reason, "a job is refused");
                 break submitted.refuse(&reason).await;
             }
@@ -75,11 +84,12 @@ fn is_passing(error: &Error) -> bool {
 fn reason(error: &Error) -> String {
     let code = error.code().map(|code| format!("{code}: ")).unwrap_or_default();
     let param = error.param().map(|param| format!(" (`{param}`)")).unwrap_or_default();
-    format!("{code}{}{param}", error.message())
+    let said = format!("{code}{}{param}", error.message());
+    said.chars().take(REASON_CHARS).collect()
 }
 
 /// The batch of a message; the one that it became before, if it came before.
-async fn make(core: &Core, settings: &SubmissionsSettings, message: &[u8]) -> Result<BatchId> {
+async fn make(core: &Core, intake: &Intake, drain: &Drain, message: &[u8]) -> Result<BatchId> {
     let Job { tenant, submission, mut request, input } = Job::read(message)?;
     if core.store.tenant(&tenant).in_time().await?.is_none() {
         return Err(Error::not_found(format!("No such tenant: {tenant}")).with_param("tenant"));
@@ -87,18 +97,28 @@ async fn make(core: &Core, settings: &SubmissionsSettings, message: &[u8]) -> Re
     if let Some(batch) = core.store.submitted(&tenant, &submission).in_time().await? {
         return Ok(batch);
     }
-    let (file, is_ours) = match &input {
-        Input::FileId(id) => (FileId::from_string(id), false),
-        Input::Lines(_) => (FileId::generate(), true),
+    submission.reply_to.as_deref().map_or(Ok(()), |reply_to| intake.replies.judge(reply_to))?;
+    // Judged first: what can't become a batch needs no file.
+    request.input_file_id = Some(FileId::generate().to_string());
+    let mut new = request.to_new_batch(tenant.clone(), None)?;
+    let came_with_it = match &input {
+        Input::FileId(id) => {
+            new.input_file_id = FileId::from_string(id);
+            None
+        }
+        Input::Lines(lines) => Some(write_lines(core, &new, lines).await?),
+        Input::Uri(uri) => Some(fetch(core, &intake.settings, drain, &tenant, uri).await?),
     };
-    request.input_file_id = Some(file.to_string());
-    let new = request.to_new_batch(tenant.clone(), None)?;
-    if let Input::Lines(lines) = &input {
-        write_lines(core, settings, &new, lines).await?;
-    }
-    let made = insert(core, new, &submission).await;
-    if is_ours && !matches!(made, Ok(Some(_))) {
-        core.store.delete_file(&tenant, &file).in_time().await?;
+    let made = match &came_with_it {
+        Some(file) => {
+            new.input_file_id = file.id.clone();
+            record(core, &intake.settings, file).await?;
+            insert(core, new, &submission).await
+        }
+        None => insert(core, new, &submission).await,
+    };
+    if let Some(file) = came_with_it.filter(|_| !matches!(made, Ok(Some(_)))) {
+        core.store.delete_file(&tenant, &file.id).in_time().await?;
     }
     match made? {
         Some(batch) => {
@@ -122,13 +142,8 @@ async fn existing(core: &Core, tenant: &TenantId, submission: &Submission) -> Re
     batch.ok_or_else(|| Error::unavailable("The batch of this job is being made."))
 }
 
-/// Lines that came in the message become the input file of their batch.
-async fn write_lines(
-    core: &Core,
-    settings: &SubmissionsSettings,
-    new: &NewBatch,
-    lines: &[Box<RawValue>],
-) -> Result<()> {
+/// Lines that came in the message, in the blob of a file.
+async fn write_lines(core: &Core, new: &NewBatch, lines: &[Box<RawValue>]) -> Result<NewFile> {
     let blob = format!("files/{}", new.input_file_id);
     let mut ingest = Ingest::new(&core.blobs, &blob, IngestLimits::default());
     let written = ingest.feed(joined(lines)).await;
@@ -137,11 +152,57 @@ async fn write_lines(
         return Err(error);
     }
     let index = ingest.finish().await?;
-    let now_ms = core.store.now_ms().in_time().await?;
     let filename = format!("{}_input.jsonl", new.id);
-    let file = NewFile::of_lines(new.input_file_id.clone(), new.tenant.clone(), filename, blob, &index)?;
-    let file = NewFile { expires_at_ms: Some(now_ms + settings.file_ttl_secs * 1_000), ..file };
-    core.store.insert_file(&file).in_time().await.map(drop)
+    NewFile::of_lines(new.input_file_id.clone(), new.tenant.clone(), filename, blob, &index)
+}
+
+/// An object that the message names, in the blob of a file. What takes longer than the worker has left is given up.
+async fn fetch(
+    core: &Core,
+    settings: &SubmissionsSettings,
+    drain: &Drain,
+    tenant: &TenantId,
+    uri: &str,
+) -> Result<NewFile> {
+    let imports = Imports {
+        allowed: &settings.imports,
+        setting: "submissions.imports.buckets",
+        max_bytes: settings.max_input_bytes,
+        max_lines: settings.max_input_lines,
+    };
+    let fetching = imports.fetch(&core.blobs, tenant, "batch".to_owned(), uri);
+    match drain.token().run_until_cancelled(fetching).await {
+        Some(fetched) => fetched.map_err(|error| error.with_param("input.uri")),
+        None => Err(Error::unavailable("The worker ends before the input is here.")),
+    }
+}
+
+/// The blob becomes a file, or goes.
+async fn record(core: &Core, settings: &SubmissionsSettings, file: &NewFile) -> Result<()> {
+    let recorded = async {
+        let now_ms = core.store.now_ms().in_time().await?;
+        let expires_at_ms = Some(now_ms.saturating_add(settings.file_ttl_secs.saturating_mul(1_000)));
+        core.store.insert_file(&NewFile { expires_at_ms, ..file.clone() }).in_time().await.map(drop)
+    };
+    let recorded = recorded.await;
+    if recorded.is_err() {
+        discard(core, file).await;
+    }
+    recorded
+}
+
+/// What the database may have recorded without saying so is deleted as a file; its blobs go with it later.
+async fn discard(core: &Core, file: &NewFile) {
+    let discarded = async {
+        if core.store.delete_file(&file.tenant, &file.id).in_time().await? {
+            return Ok(());
+        }
+        core.blobs.delete(&format!("{}.index", file.blob)).await?;
+        core.blobs.delete(&file.blob).await
+    };
+    if let Err(error) = discarded.await {
+        warn!(blob = file.blob, error = %error.chain(), "the input of a job that waits could not be removed");
+    }
 }
 
 /// The lines as JSON Lines. Inside a line there may be line breaks between values, which are worth as much as blanks.

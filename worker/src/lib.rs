@@ -34,7 +34,7 @@ use instruments::Instruments;
 use intake::Intake;
 use leases::Leases;
 use orchestrator::ModelBackend;
-use queue::{Doorbell, Submissions, SubmissionsSettings};
+use queue::{Doorbell, Replies, Submissions, SubmissionsSettings};
 use std::sync::Arc;
 use store::{Blobs, Store};
 use tokio::{sync::Mutex, task::JoinSet};
@@ -79,10 +79,15 @@ impl Worker {
         Self { core, intake: None }
     }
 
-    /// The same, who also takes in the jobs of `submissions`, if there are any.
+    /// The same, who also takes in the jobs of `submissions`, if there are any, from those who may be answered by `replies`.
     #[must_use]
-    pub fn taking_in(self, submissions: Option<Arc<dyn Submissions>>, settings: SubmissionsSettings) -> Self {
-        Self { intake: submissions.map(|submissions| Intake { submissions, settings }), ..self }
+    pub fn taking_in(
+        self,
+        submissions: Option<Arc<dyn Submissions>>,
+        settings: SubmissionsSettings,
+        replies: Replies,
+    ) -> Self {
+        Self { intake: submissions.map(|submissions| Intake { submissions, settings, replies }), ..self }
     }
 
     /// Works until `drain` begins, then hands its leases back and returns.

@@ -5,7 +5,7 @@ use chassis::{
     telemetry::TelemetrySettings,
 };
 use orchestrator::settings::{ModelsSettings, OrchestratorSettings};
-use queue::{BatchEvents, DoorbellSettings, EventsSettings, SubmissionsSettings, UsageEvents};
+use queue::{BatchEvents, DoorbellSettings, EventsSettings, Replies, SubmissionsSettings, UsageEvents};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use store::DataSettings;
@@ -58,14 +58,15 @@ async fn main() -> anyhow::Result<()> {
     let store = settings.data.open_shared().await?.publishing_usage(settings.events.publish_usage());
     let store = store.publishing_events(settings.events.publish_batches());
     let told = BatchEvents::new(&settings.events, &settings.doorbell, store.clone())?;
+    let replies = Replies::new(&settings.events)?;
     let events = UsageEvents::new(settings.events, store.clone());
     let blobs = settings.data.open_blobs()?;
     let doorbell = queue::open(&settings.doorbell, &store)?;
     let backend = orchestrator::open(&settings.orchestrator, &settings.models, &mut process)?;
     let webhooks = Webhooks::new(settings.webhooks, store.clone())?;
     let submissions = settings.submissions.open(&settings.doorbell)?;
-    let worker =
-        Worker::new(store, blobs, doorbell, backend, settings.worker).taking_in(submissions, settings.submissions);
+    let worker = Worker::new(store, blobs, doorbell, backend, settings.worker);
+    let worker = worker.taking_in(submissions, settings.submissions, replies);
     process.support(|drain| events.run(drain.token()));
     process.support(|drain| told.run(drain.token()));
     process.part(|drain| worker.run(drain));

@@ -1,6 +1,9 @@
 //! What could not be used, for an operator to look at, send again or throw away.
 
-use crate::{DoorbellKind, DoorbellSettings, SubmissionsKind, SubmissionsSettings, rabbitmq::RabbitMqDeadLetters};
+use crate::{
+    DoorbellKind, DoorbellSettings, SubmissionsKind, SubmissionsSettings, pubsub::PubSubDeadLetters,
+    rabbitmq::RabbitMqDeadLetters,
+};
 use async_trait::async_trait;
 use domain::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -12,7 +15,7 @@ pub type Judge<'a> = dyn Fn(&DeadLetter) -> Sentence + Sync + 'a;
 /// The dead letters of one queue.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
-    /// Takes up to `most` letters, the oldest first, does with each what `judge` says, and gives those that stay.
+    /// Takes up to `most` letters, the oldest first as far as the broker knows, does with each what `judge` says, and gives those that stay.
     ///
     /// # Errors
     /// When the broker can't be used; what was judged before then is done.
@@ -39,6 +42,14 @@ pub enum Sentence {
     Redrive,
     /// Gone.
     Drop,
+}
+
+/// Pub/Sub takes attributes of up to 1,024 bytes, and RabbitMQ headers of not much more than its frames.
+const LONGEST_REASON: usize = 1_000;
+
+/// As much of a reason as fits beside a message. It may quote what its sender wrote.
+pub(crate) fn short(reason: &str) -> &str {
+    &reason[..reason.floor_char_boundary(LONGEST_REASON)]
 }
 
 /// The queues that have dead letters.
@@ -73,9 +84,7 @@ impl DeadLettersOf {
                 DoorbellKind::RabbitMq => {
                     Ok(Box::new(RabbitMqDeadLetters::new(&doorbell.rabbitmq, &doorbell.rabbitmq.queue)?))
                 }
-                DoorbellKind::PubSub => Err(Error::invalid(
-                    "doorbell.kind is pubsub: its dead letters are in a subscription of doorbell.pubsub.dead_letter_topic",
-                )),
+                DoorbellKind::PubSub => Ok(Box::new(PubSubDeadLetters::of_doorbell(&doorbell.pubsub)?)),
                 DoorbellKind::Embedded => {
                     Err(Error::invalid("doorbell.kind is embedded: a doorbell in the database has no dead letters"))
                 }
@@ -83,6 +92,9 @@ impl DeadLettersOf {
             Self::Submissions => match submissions.kind {
                 SubmissionsKind::RabbitMq => {
                     Ok(Box::new(RabbitMqDeadLetters::new(&doorbell.rabbitmq, &submissions.queue)?))
+                }
+                SubmissionsKind::PubSub => {
+                    Ok(Box::new(PubSubDeadLetters::of_submissions(&doorbell.pubsub, &submissions.pubsub)?))
                 }
                 SubmissionsKind::None => Err(Error::invalid("submissions.kind is none: no jobs come by a queue")),
             },
@@ -93,6 +105,13 @@ impl DeadLettersOf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        assert_eq!(short("no job"), "no job");
+        assert_eq!(short(&"é".repeat(700)).len(), 1_000);
+        assert_eq!(short(&format!("a{}", "é".repeat(700))).len(), 999);
+    }
 
     #[test]
     fn an_id_names_the_content() {

@@ -2,7 +2,7 @@
 //! its errors say.
 
 use domain::{Error, Result};
-use google_cloud_auth::credentials::{self, Credentials, anonymous};
+use google_cloud_auth::credentials::{self, CacheableResource, Credentials, anonymous};
 use google_cloud_pubsub::{
     builder::{publisher::PublisherBuilder, subscriber, subscription_admin, topic_admin},
     client::{Publisher, Subscriber, SubscriptionAdmin, TopicAdmin},
@@ -73,6 +73,24 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// The address of its REST API.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// What a request to the REST API has to carry.
+    ///
+    /// # Errors
+    /// When no credentials are to be had now.
+    pub(crate) async fn headers(&self) -> Result<http::HeaderMap> {
+        match self.credentials.headers(http::Extensions::new()).await {
+            Ok(CacheableResource::New { data, .. }) => Ok(data),
+            // It is said of what was asked for with a tag only.
+            Ok(CacheableResource::NotModified) => Err(Error::internal("credentials that nobody had")),
+            Err(error) => Err(failed("no credentials of Google's are found", error)),
+        }
+    }
+
     pub(crate) fn publisher(&self, topic: &str) -> PublisherBuilder {
         Publisher::builder(topic).with_endpoint(&self.endpoint).with_credentials(self.credentials.clone())
     }

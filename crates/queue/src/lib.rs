@@ -20,12 +20,12 @@ mod relay;
 mod submissions;
 mod usage_events;
 
-pub use batch_events::BatchEvents;
+pub use batch_events::{BatchEvents, Replies};
 pub use dead_letters::{DeadLetter, DeadLetters, DeadLettersOf, Judge, Sentence};
 pub use delivery::{Delivery, Verdict};
 pub use embedded::Embedded;
 pub use open::{DoorbellKind, DoorbellSettings, open};
-pub use pubsub::{PubSub, PubSubSettings};
+pub use pubsub::{PubSub, PubSubSettings, SubmissionsPubSubSettings};
 pub use rabbitmq::{RabbitMq, RabbitMqSettings};
 pub use submissions::{Submissions, SubmissionsKind, SubmissionsSettings, Submitted};
 pub use usage_events::{EventsSettings, Topic, UsageEvents};

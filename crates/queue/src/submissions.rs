@@ -1,11 +1,12 @@
 //! Jobs that are submitted as messages. What a job is, and whether it is any good, is for whoever reads them.
 
-use crate::{DoorbellSettings, rabbitmq::RabbitMqSubmissions};
+use crate::{DoorbellSettings, SubmissionsPubSubSettings, pubsub::PubSubSubmissions, rabbitmq::RabbitMqSubmissions};
 use async_trait::async_trait;
 use domain::Result;
 use futures::{future::BoxFuture, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
+use store::ImportsSettings;
 
 /// A queue of jobs. At least once, in no order.
 #[async_trait]
@@ -22,7 +23,7 @@ pub trait Submissions: Send + Sync {
 pub(crate) enum Fate {
     /// It is taken care of.
     Accepted,
-    /// It can't be used; why. It goes to the dead-letter queue.
+    /// It can't be used; why. It goes to the dead letters.
     Refused(String),
     /// It comes again.
     Again,
@@ -93,10 +94,18 @@ pub struct SubmissionsSettings {
     pub kind: SubmissionsKind,
     /// The queue of RabbitMQ; what can't be used goes to `<queue>.dead`. At most 200 bytes.
     pub queue: String,
+    /// For the kind of this name.
+    pub pubsub: SubmissionsPubSubSettings,
     /// Jobs that a worker reads at once; at least 1.
     pub slots: usize,
-    /// How long the lines that came in a message are kept, in seconds.
+    /// How long an input that came with its job is kept, in seconds.
     pub file_ttl_secs: i64,
+    /// Buckets with objects that may be the input of a job.
+    pub imports: ImportsSettings,
+    /// The largest of those, in bytes.
+    pub max_input_bytes: u64,
+    /// The most lines of one.
+    pub max_input_lines: u64,
 }
 
 /// The brokers that jobs may come from.
@@ -106,8 +115,10 @@ pub enum SubmissionsKind {
     /// Jobs come over HTTP only.
     #[default]
     None,
-    /// RabbitMQ.
+    /// A queue of RabbitMQ.
     RabbitMq,
+    /// A subscription of Pub/Sub.
+    PubSub,
 }
 
 impl Default for SubmissionsSettings {
@@ -115,14 +126,18 @@ impl Default for SubmissionsSettings {
         Self {
             kind: SubmissionsKind::None,
             queue: "tandem.submissions".to_owned(),
+            pubsub: SubmissionsPubSubSettings::default(),
             slots: 4,
             file_ttl_secs: 30 * 86_400,
+            imports: ImportsSettings::default(),
+            max_input_bytes: 8 << 30,
+            max_input_lines: 1_000_000,
         }
     }
 }
 
 impl SubmissionsSettings {
-    /// The queue that the settings name, on the broker that `doorbell` knows. It connects in the background. Needs a runtime.
+    /// The queue or subscription that the settings name, on the broker that `doorbell` knows. It connects in the background. Needs a runtime.
     ///
     /// # Errors
     /// For settings that can't be used.
@@ -130,6 +145,7 @@ impl SubmissionsSettings {
         match self.kind {
             SubmissionsKind::None => Ok(None),
             SubmissionsKind::RabbitMq => Ok(Some(Arc::new(RabbitMqSubmissions::new(&doorbell.rabbitmq, &self.queue)?))),
+            SubmissionsKind::PubSub => Ok(Some(Arc::new(PubSubSubmissions::new(&doorbell.pubsub, &self.pubsub)?))),
         }
     }
 }

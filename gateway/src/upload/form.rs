@@ -9,14 +9,15 @@ use axum::extract::{
 use domain::{Error, FileId, Kind, Result};
 use http::StatusCode;
 use sha2::{Digest, Sha256};
-use store::{Blobs, FileIndex};
+use store::{
+    Blobs, FileIndex,
+    file_rules::{is_jsonl, judge_name, judge_size, to_filename},
+};
 
 const PURPOSES: [&str; 6] = ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"];
 
 /// The longest text part that can make sense.
 const TEXT_BYTES: usize = 1_024;
-
-const FILENAME_CHARS: usize = 255;
 
 /// What a form held.
 pub(super) struct Form {
@@ -197,35 +198,6 @@ pub(super) fn judge_file(gateway: &Gateway, purpose: &str, filename: &str, bytes
     }
 }
 
-/// Refuses a name that its purpose does not allow.
-pub(crate) fn judge_name(purpose: &str, filename: &str, param: &str) -> Result<()> {
-    if purpose != "batch" || is_jsonl(filename) {
-        return Ok(());
-    }
-    Err(Error::invalid("Invalid file format for Batch API. Must be .jsonl").with_param(param))
-}
-
-/// Refuses a file of more bytes than `limit`.
-pub(crate) fn judge_size(limit: u64, bytes: u64, param: &str) -> Result<()> {
-    if bytes <= limit {
-        return Ok(());
-    }
-    Err(Error::new(Kind::TooLarge, format!("The file is larger than the {limit} bytes allowed.")).with_param(param))
-}
-
-fn is_jsonl(filename: &str) -> bool {
-    filename.get(filename.len().saturating_sub(6)..).is_some_and(|end| end.eq_ignore_ascii_case(".jsonl"))
-}
-
-/// The last part of whatever path was sent, without control characters and of bounded length.
-pub(crate) fn to_filename(given: &str) -> String {
-    let name = given.rsplit(['/', '\\']).next().unwrap_or_default();
-    let name: Vec<char> = name.chars().filter(|c| !c.is_control()).collect();
-    // The end stays: it has the extension.
-    let kept: String = name[name.len().saturating_sub(FILENAME_CHARS)..].iter().collect();
-    if kept.is_empty() { "file".to_owned() } else { kept }
-}
-
 async fn text(mut field: Field<'_>, name: &str) -> Result<String> {
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(broken)? {
@@ -249,35 +221,4 @@ pub(crate) fn broken(error: MultipartError) -> Error {
         return Error::new(Kind::TooLarge, "The form is larger than allowed.").with_source(error);
     }
     Error::invalid(format!("The multipart form can't be read: {}.", error.body_text())).with_source(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_cut_to_its_last_part() {
-        for (given, kept) in
-            [("a.jsonl", "a.jsonl"), ("/etc/a", "a"), ("C:\\x\\b.txt", "b.txt"), ("", "file"), ("a\0b", "ab")]
-        {
-            assert_eq!(to_filename(given), kept, "{given:?}");
-        }
-    }
-
-    #[test]
-    fn a_long_name_keeps_its_extension() {
-        let name = to_filename(&format!("{}.jsonl", "é".repeat(400)));
-
-        assert_eq!(name.chars().count(), FILENAME_CHARS);
-        assert!(is_jsonl(&name));
-    }
-
-    #[test]
-    fn only_the_extension_makes_it_json_lines() {
-        for (name, is) in
-            [("a.jsonl", true), ("A.JSONL", true), ("a.json", false), ("jsonl", false), ("é", false), ("", false)]
-        {
-            assert_eq!(is_jsonl(name), is, "{name}");
-        }
-    }
 }

@@ -101,7 +101,37 @@ module "messaging" {
         subscription = { subscribers = { worker = module.identity.members["worker"] }, minimum_backoff = "1s", maximum_backoff = "60s", max_delivery_attempts = 100 }
       }
     },
+    {
+      for name, topic in {
+        # A job waits for as long as the database is away, so it may be delivered often before it is given up.
+        submissions = {
+          publishers   = try(var.submissions.senders, {})
+          subscription = { subscribers = { worker = module.identity.members["worker"] }, max_delivery_attempts = 100 }
+        }
+        batch-events = {
+          publishers   = { gateway = module.identity.members["gateway"], worker = module.identity.members["worker"] }
+          listeners    = try(var.submissions.listeners, {})
+          dead_letters = false
+        }
+      } : name => topic if var.submissions != null
+    },
+    {
+      for name, listener in try(var.submissions.replies, {}) : "reply-${name}" => {
+        publishers   = { gateway = module.identity.members["gateway"], worker = module.identity.members["worker"] }
+        listeners    = { (name) = listener }
+        dead_letters = false
+      }
+    },
   )
+}
+
+# Inputs of jobs that are objects. The bucket may be another project's, whose owner then has to allow this.
+resource "google_storage_bucket_iam_member" "job_inputs" {
+  for_each = var.submissions == null ? toset([]) : var.submissions.buckets
+
+  bucket = each.key
+  role   = "roles/storage.objectViewer"
+  member = module.identity.members["worker"]
 }
 
 module "usage" {

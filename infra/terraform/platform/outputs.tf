@@ -89,7 +89,7 @@ output "workers" {
       service_account = module.identity.emails["worker"]
       database_proxy  = local.database_proxy
       secrets         = local.shared_secrets
-      env = merge({ TANDEM__TELEMETRY__GOOGLE_CLOUD_PROJECT = var.project_id }, local.shared, local.to_orchestrator[region], {
+      env = merge({ TANDEM__TELEMETRY__GOOGLE_CLOUD_PROJECT = var.project_id }, local.shared, local.intake, local.to_orchestrator[region], {
         TANDEM__ADMIN__BIND              = "0.0.0.0:9092"
         TANDEM__DATA__DATABASE_URL       = module.database.urls["worker"]
         TANDEM__TELEMETRY__SERVICE_NAME  = "tandem-worker"
@@ -97,6 +97,11 @@ output "workers" {
       })
     }
   }
+}
+
+output "messages" {
+  description = "Full names of topics, by ours: senders publish jobs to `submissions`, listeners subscribe to `batch-events` and to `reply-NAME`."
+  value       = module.messaging.topics
 }
 
 output "service_accounts" {

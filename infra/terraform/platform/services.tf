@@ -22,6 +22,25 @@ locals {
       TANDEM__DOORBELL__PUBSUB__SUBSCRIPTION      = "projects/${var.project_id}/subscriptions/${module.messaging.subscriptions["doorbell"]}"
       TANDEM__DOORBELL__PUBSUB__DEAD_LETTER_TOPIC = module.messaging.dead_letter_topics["doorbell"]
     },
+    var.submissions == null ? {} : {
+      TANDEM__EVENTS__BATCH_TOPIC = module.messaging.topics["batch-events"]
+    },
+    try(length(var.submissions.replies), 0) == 0 ? {} : {
+      TANDEM__EVENTS__REPLY_TOPICS = join(",", [for name in keys(var.submissions.replies) : module.messaging.topics["reply-${name}"]])
+    },
+  )
+
+  # In workers, which take jobs in.
+  intake = merge(
+    var.submissions == null ? {} : {
+      TANDEM__SUBMISSIONS__KIND                      = "pubsub"
+      TANDEM__SUBMISSIONS__PUBSUB__TOPIC             = module.messaging.topics["submissions"]
+      TANDEM__SUBMISSIONS__PUBSUB__SUBSCRIPTION      = "projects/${var.project_id}/subscriptions/${module.messaging.subscriptions["submissions"]}"
+      TANDEM__SUBMISSIONS__PUBSUB__DEAD_LETTER_TOPIC = module.messaging.dead_letter_topics["submissions"]
+    },
+    try(length(var.submissions.buckets), 0) == 0 ? {} : {
+      TANDEM__SUBMISSIONS__IMPORTS__BUCKETS = join(",", var.submissions.buckets)
+    },
   )
 
   # The same in gateway and worker.

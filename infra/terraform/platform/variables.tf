@@ -207,6 +207,31 @@ variable "doorbell" {
   }
 }
 
+variable "submissions" {
+  description = <<-EOT
+    Jobs as messages on Pub/Sub (docs/submissions.md); null = over the API only. `senders` may publish jobs, and so act for every tenant; `listeners` may
+    subscribe to the events of all batches; both are members, named freely by their keys. `replies` are topics that a job may name in
+    `reply_to`, as PREFIX-reply-NAME: by name, the member who listens. `buckets` are those whose objects may be the input of a job, by any tenant.
+  EOT
+  type = object({
+    senders   = map(string)
+    listeners = optional(map(string), {})
+    replies   = optional(map(string), {})
+    buckets   = optional(set(string), [])
+  })
+  default = null
+
+  validation {
+    condition     = var.submissions == null || alltrue([for name in keys(try(var.submissions.replies, {})) : can(regex("^[a-z][a-z0-9-]{0,50}$", name)) && !endswith(name, "-dead")])
+    error_message = "Names of replies are lower-case letters, digits and hyphens, up to 51, and don't end in -dead."
+  }
+
+  validation {
+    condition     = var.submissions == null || alltrue([for bucket in try(var.submissions.buckets, []) : can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", bucket))])
+    error_message = "submissions.buckets are names of buckets, without gs://."
+  }
+}
+
 variable "models" {
   description = <<-EOT
     Deployments of models on GPUs of our own, by name. Each is checked before anything is built: the machine has that many GPUs, the region

@@ -30,6 +30,8 @@ pub(super) struct Job {
 pub(super) enum Input {
     /// In a file that the tenant has uploaded.
     FileId(String),
+    /// In an object of a bucket, `gs://bucket/object`.
+    Uri(String),
     /// Here.
     Lines(Vec<Box<RawValue>>),
 }
@@ -97,7 +99,7 @@ fn judge_input(input: &Input) -> Result<()> {
             let text = format!("`input.lines` has {count} lines; 1 to {MAX_LINES} are allowed. Upload more as a file.");
             Err(Error::invalid(text).with_param("input.lines"))
         }
-        Input::Lines(_) | Input::FileId(_) => Ok(()),
+        Input::Lines(_) | Input::FileId(_) | Input::Uri(_) => Ok(()),
     }
 }
 
@@ -137,6 +139,9 @@ mod tests {
             (with("/input/lines", vec![line; 257].into()), false),
             (with("/input/lines", json!([])), false),
             (with("/input", json!({"file_id": "file-1", "lines": [{}]})), false),
+            (with("/input", json!({"uri": "gs://bucket/in.jsonl"})), true),
+            (with("/input", json!({"uri": "gs://bucket/in.jsonl", "lines": [{}]})), false),
+            (with("/input", json!({"uri": 1})), false),
             (with("/input", json!({"url": "http://x"})), false),
             (with("/v", json!(2)), false),
             (with("/submission_id", json!("")), false),

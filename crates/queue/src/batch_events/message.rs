@@ -10,6 +10,8 @@ pub(crate) struct BatchMessage {
     pub(crate) id: String,
     /// What happened, as `batch.completed`.
     pub(crate) kind: &'static str,
+    /// Whose batch it happened to.
+    pub(crate) tenant: String,
     pub(crate) submission_id: Option<String>,
     pub(crate) reply_to: Option<String>,
     pub(crate) json: Vec<u8>,
@@ -74,6 +76,7 @@ impl BatchMessage {
         Ok(Self {
             id: event.id.to_string(),
             kind: event.kind.as_str(),
+            tenant: batch.tenant.to_string(),
             submission_id: submission_id.clone(),
             reply_to: reply_to.clone(),
             json: serde_json::to_vec(&message).map_err(Error::internal)?,

@@ -4,12 +4,11 @@
 use super::{
     LOOK_EVERY, Site,
     resources::{self, Resources},
-    ringer::Ringer,
 };
-use crate::{Delivery, Verdict, google::failed, instruments::Instruments, message, outage::Outage};
-use domain::{Pointer, Result};
+use crate::{Verdict, google::failed, outage::Outage};
+use domain::Result;
 use futures::{
-    FutureExt, Stream, StreamExt,
+    Stream, StreamExt,
     stream::{BoxStream, unfold},
 };
 use google_cloud_pubsub::{
@@ -22,15 +21,11 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::task::AbortOnDropHandle;
-use tracing::warn;
 
 /// Pub/Sub allows a stream more, but nobody claims so much at once.
 const MOST_SLOTS: usize = 1_000;
 
-/// How long a delivery is kept from others at most, whatever its holder does: a claim takes less.
-const LONGEST_HOLD: Duration = Duration::from_secs(60);
-
-/// How long Pub/Sub waits for a process that died with a delivery. The client asks for more time while it is held.
+/// How long Pub/Sub waits for a process that died with a message. The client asks for more time while it is held.
 const HOLD: Duration = Duration::from_secs(20);
 
 /// A subscription that is refused is so at once; one that was not after this time is taken to be open.
@@ -42,134 +37,108 @@ const MOST_LOOKS: u32 = 30;
 /// How long a message that came in excess of the slots is kept for one of them.
 const FOR_A_SLOT: Duration = Duration::from_millis(100);
 
-type Heard = (Message, Handler);
+type Received = (Message, Handler);
 
-/// Hears pointers.
+/// Hears what comes over a subscription.
 pub(super) struct Listener {
     pub(super) site: Site,
+    pub(super) subscription: String,
     pub(super) outage: Outage,
-    pub(super) instruments: Instruments,
-    /// For what is no pointer.
-    pub(super) ringer: Arc<Ringer>,
+    /// How long a message is kept from others at most, whatever its holder does.
+    pub(super) longest_hold: Duration,
+}
+
+/// A message, to be settled; until then it occupies a slot.
+pub(super) struct Heard {
+    pub(super) message: Message,
+    handler: Handler,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Heard {
+    /// Tells Pub/Sub what became of it. The client sends what is settled in batches and does not say whether it arrived; where it did
+    /// not, the message comes again.
+    pub(super) fn settle(self, verdict: Verdict) {
+        match verdict {
+            Verdict::Ack => self.handler.ack(),
+            Verdict::Nack => self.handler.nack(),
+        }
+    }
 }
 
 impl Listener {
-    /// Pointers, whatever happens to the connection. They are read as they come, so that whatever was sent here is known, and given back
+    /// Messages, whatever happens to the connection. They are read as they come, so that whatever was sent here is known, and given back
     /// when the stream is dropped: what nobody read would be kept from others until it lapses.
-    pub(super) fn hear(self, slots: usize) -> impl Stream<Item = Delivery> + Send {
+    pub(super) fn hear(self, slots: usize) -> impl Stream<Item = Heard> + Send {
         let most = slots.clamp(1, MOST_SLOTS);
         async_stream::stream! {
-            let (sender, mut deliveries) = mpsc::channel(most);
+            let (sender, mut messages) = mpsc::channel(most);
             let _reader = AbortOnDropHandle::new(tokio::spawn(self.read(most, sender)));
-            while let Some(delivery) = deliveries.recv().await {
-                yield delivery;
+            while let Some(heard) = messages.recv().await {
+                yield heard;
             }
         }
     }
 
     /// Reads until nobody listens any more.
-    async fn read(self, most: usize, deliveries: mpsc::Sender<Delivery>) {
+    async fn read(self, most: usize, messages: mpsc::Sender<Heard>) {
         let slots = Arc::new(Semaphore::new(most));
         let mut line = None;
         loop {
-            let (heard, handler) = self.next(&mut line, most).await;
-            let pointer = match message::read(&heard.data) {
-                Ok(pointer) => pointer,
-                Err(reason) => {
-                    self.bury(heard, &reason).await;
-                    handler.ack();
-                    continue;
-                }
-            };
+            let (message, handler) = self.next(&mut line, most).await;
             // Pub/Sub sends no more than there are slots. Its emulator does, and gets back what nobody has room for.
             let Ok(slot) = timeout(FOR_A_SLOT, Arc::clone(&slots).acquire_owned()).await else {
                 handler.nack();
                 continue;
             };
             let Ok(slot) = slot else { return };
-            if deliveries.send(delivery(pointer, handler, slot)).await.is_err() {
+            if messages.send(Heard { message, handler, _slot: slot }).await.is_err() {
                 return;
             }
         }
     }
 
     /// What comes next, over `line` or one that replaces it.
-    async fn next(&self, line: &mut Option<Line>, most: usize) -> Heard {
+    async fn next(&self, line: &mut Option<Line>, most: usize) -> Received {
         loop {
             let open = match line {
                 Some(open) => open,
-                None => line.insert(self.outage.outlast(|| Line::open(&self.site, most), |_| {}).await),
+                None => line.insert(self.outage.outlast(|| Line::open(self, most), |_| {}).await),
             };
             match open.next().await {
-                Ok(Some(heard)) => return heard,
+                Ok(Some(received)) => return received,
                 Ok(None) => {}
                 Err(error) => self.outage.began(&error.chain()),
             }
             *line = None;
         }
     }
-
-    /// Moves what is no pointer out of the way, or says that it is dropped: it would come again at once, and for ever.
-    async fn bury(&self, message: Message, reason: &str) {
-        self.instruments.unreadable();
-        let (id, bytes) = (message.message_id.clone(), message.data.len());
-        match self.ringer.bury(message, reason).await {
-            Ok(true) => warn!(reason, id, "a message is no pointer; it goes to the dead-letter topic"),
-            Ok(false) => {
-                warn!(reason, id, bytes, "a message is no pointer; it is dropped, as no dead-letter topic is set")
-            }
-            Err(error) => {
-                let error = error.chain();
-                warn!(
-                    reason,
-                    id,
-                    bytes,
-                    error,
-                    "a message is no pointer; it is dropped, as the dead-letter topic is out of order"
-                );
-            }
-        }
-    }
-}
-
-/// A delivery that occupies `slot` until it is settled. The client sends what is settled in batches and does not say whether it
-/// arrived; where it did not, the delivery comes again.
-fn delivery(pointer: Pointer, handler: Handler, slot: OwnedSemaphorePermit) -> Delivery {
-    Delivery::new(pointer, move |verdict| {
-        async move {
-            match verdict {
-                Verdict::Ack => handler.ack(),
-                Verdict::Nack => handler.nack(),
-            }
-            drop(slot);
-            Ok(())
-        }
-        .boxed()
-    })
 }
 
 /// A stream of messages, and a look at the subscription.
 struct Line {
     resources: Resources,
+    subscription: String,
     /// What came while it was opened.
-    first: Option<Heard>,
-    heard: BoxStream<'static, google_cloud_pubsub::Result<Heard>>,
+    first: Option<Received>,
+    received: BoxStream<'static, google_cloud_pubsub::Result<Received>>,
 }
 
 impl Line {
-    async fn open(site: &Site, most: usize) -> Result<Self> {
+    async fn open(listener: &Listener, most: usize) -> Result<Self> {
+        let Listener { site, subscription, longest_hold, .. } = listener;
         let way = site.place.way()?;
-        let resources = Resources::open(&way, site.names.clone(), site.create).await?;
-        resources::or_may_not_look(resources.subscription().await)?;
+        let resources = Resources::open(&way, &site.made).await?;
+        resources::or_may_not_look(resources.subscription(subscription).await)?;
         let subscriber = way.subscriber().build().await.map_err(broken)?;
         let stream = subscriber
-            .subscribe(&site.names.subscription)
+            .subscribe(subscription)
             .set_max_outstanding_messages(i64::try_from(most).unwrap_or(i64::MAX))
-            .set_max_lease(LONGEST_HOLD)
+            .set_max_lease(*longest_hold)
             .set_max_lease_extension(HOLD)
             .build();
-        let mut line = Self { resources, first: None, heard: messages(stream) };
-        line.first = match timeout(REFUSED_WITHIN, line.heard.next()).await {
+        let mut line = Self { resources, subscription: subscription.clone(), first: None, received: messages(stream) };
+        line.first = match timeout(REFUSED_WITHIN, line.received.next()).await {
             Ok(first) => Some(or_broken(first)?),
             Err(_) => None,
         };
@@ -180,28 +149,28 @@ impl Line {
     ///
     /// # Errors
     /// When Pub/Sub ends the stream, or does not answer any more.
-    async fn next(&mut self) -> Result<Option<Heard>> {
+    async fn next(&mut self) -> Result<Option<Received>> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
         for _ in 0..MOST_LOOKS {
-            if let Ok(heard) = timeout(LOOK_EVERY, self.heard.next()).await {
-                return or_broken(heard).map(Some);
+            if let Ok(received) = timeout(LOOK_EVERY, self.received.next()).await {
+                return or_broken(received).map(Some);
             }
-            resources::or_may_not_look(self.resources.subscription().await)?;
+            resources::or_may_not_look(self.resources.subscription(&self.subscription).await)?;
         }
         Ok(None)
     }
 }
 
 /// As a stream, whose items can be waited for now and then: the client's own future opens the subscription anew whenever it is dropped.
-fn messages(stream: MessageStream) -> BoxStream<'static, google_cloud_pubsub::Result<Heard>> {
-    unfold(stream, async |mut stream| stream.next().await.map(|heard| (heard, stream))).boxed()
+fn messages(stream: MessageStream) -> BoxStream<'static, google_cloud_pubsub::Result<Received>> {
+    unfold(stream, async |mut stream| stream.next().await.map(|received| (received, stream))).boxed()
 }
 
-fn or_broken(heard: Option<google_cloud_pubsub::Result<Heard>>) -> Result<Heard> {
-    match heard {
-        Some(heard) => heard.map_err(broken),
+fn or_broken(received: Option<google_cloud_pubsub::Result<Received>>) -> Result<Received> {
+    match received {
+        Some(received) => received.map_err(broken),
         None => Err(broken("the stream ended")),
     }
 }

@@ -1,6 +1,5 @@
 //! Topics and subscriptions: whether they are there, and making them where settings ask for it.
 
-use super::names::Names;
 use crate::google::{Way, failed};
 use domain::{Error, Kind, Result};
 use google_cloud_gax::{error::rpc::Code, retry_policy::NeverRetry};
@@ -11,55 +10,55 @@ use tokio::time::timeout;
 /// How long an answer may take. Nothing of this is in the way of a ring.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// Something that is made where it does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Made {
+    pub(super) topic: String,
+    /// Keeps what is published there.
+    pub(super) subscription: Option<String>,
+}
+
 /// The resources as an administrator sees them, over connections of their own.
 pub(super) struct Resources {
     topics: TopicAdmin,
     subscriptions: SubscriptionAdmin,
-    names: Names,
 }
 
 impl Resources {
-    /// Connects, and makes sure that Pub/Sub answers. With `create`, what is missing is made: all of it, because a topic keeps nothing for
-    /// subscriptions that come later.
+    /// Connects. Makes what is to be `made`, all of it, because a topic keeps nothing for subscriptions that come later.
     ///
     /// # Errors
     /// When Pub/Sub does not answer, or refuses.
-    pub(super) async fn open(way: &Way, names: Names, create: bool) -> Result<Self> {
+    pub(super) async fn open(way: &Way, made: &[Made]) -> Result<Self> {
         let topics = way.topics().with_retry_policy(NeverRetry).build().await.map_err(not_reached)?;
         let subscriptions = way.subscriptions().with_retry_policy(NeverRetry).build().await.map_err(not_reached)?;
-        let resources = Self { topics, subscriptions, names };
-        if create {
-            resources.create().await?;
+        let resources = Self { topics, subscriptions };
+        for made in made {
+            resources.make(made).await?;
         }
         Ok(resources)
     }
 
-    /// Whether the topic is there.
+    /// Whether a topic is there.
     ///
     /// # Errors
     /// When it is not, or when that can't be found out.
-    pub(super) async fn topic(&self) -> Result<()> {
-        in_time(self.topics.get_topic().set_topic(&self.names.topic).send()).await.map(drop)
+    pub(super) async fn topic(&self, name: &str) -> Result<()> {
+        in_time(self.topics.get_topic().set_topic(name).send()).await.map(drop)
     }
 
-    /// Whether the subscription is there.
+    /// Whether a subscription is there.
     ///
     /// # Errors
     /// When it is not, or when that can't be found out.
-    pub(super) async fn subscription(&self) -> Result<()> {
-        in_time(self.subscriptions.get_subscription().set_subscription(&self.names.subscription).send()).await.map(drop)
+    pub(super) async fn subscription(&self, name: &str) -> Result<()> {
+        in_time(self.subscriptions.get_subscription().set_subscription(name).send()).await.map(drop)
     }
 
-    async fn create(&self) -> Result<()> {
-        if let Some(dead) = &self.names.dead {
-            self.make(&dead.topic, &dead.subscription).await?;
-        }
-        self.make(&self.names.topic, &self.names.subscription).await
-    }
-
-    async fn make(&self, topic: &str, subscription: &str) -> Result<()> {
-        unless_there(in_time(self.topics.create_topic().set_name(topic).send()).await)?;
-        let subscribing = self.subscriptions.create_subscription().set_name(subscription).set_topic(topic);
+    async fn make(&self, made: &Made) -> Result<()> {
+        unless_there(in_time(self.topics.create_topic().set_name(&made.topic).send()).await)?;
+        let Some(subscription) = &made.subscription else { return Ok(()) };
+        let subscribing = self.subscriptions.create_subscription().set_name(subscription).set_topic(&made.topic);
         unless_there(in_time(subscribing.send()).await)
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     outage::Outage,
 };
 use domain::Result;
+use futures::future::join_all;
 use lapin::types::ShortString;
 
 /// A topic exchange; the routing key is what happened, as `batch.completed`.
@@ -33,13 +34,10 @@ impl RabbitMqEvents {
         Ok(Self { exchange, publisher })
     }
 
-    /// Publishes. Returns once the broker has all of them. That nobody listens is no error.
-    ///
-    /// # Errors
-    /// When the broker did not confirm one in time; each may have arrived.
-    pub(crate) async fn publish(&self, messages: &[BatchMessage]) -> Result<()> {
-        let letters: Vec<_> = messages.iter().flat_map(|message| self.letters(message)).collect();
-        self.publisher.publish(&letters).await
+    /// Publishes; says of each whether the broker has it. That nobody listens is no error.
+    pub(crate) async fn publish(&self, messages: &[BatchMessage]) -> Vec<Result<()>> {
+        let tell = async |message| self.publisher.publish(&self.letters(message).collect::<Vec<_>>()).await;
+        join_all(messages.iter().map(tell)).await
     }
 
     fn letters(&self, message: &BatchMessage) -> impl Iterator<Item = Letter> {

@@ -6,7 +6,7 @@ use super::{
     publisher::{Letter, Publisher, properties},
     queues::{Queues, Topology},
 };
-use crate::outage::Outage;
+use crate::{dead_letters, outage::Outage};
 use domain::Result;
 use lapin::types::{AMQPValue, FieldTable};
 
@@ -39,7 +39,7 @@ impl Ringer {
     /// Publishes what can't be used to the dead-letter queue, with the reason.
     pub(super) async fn bury(&self, message: Vec<u8>, reason: &str) -> Result<()> {
         let mut headers = FieldTable::default();
-        headers.insert("x-reason".into(), AMQPValue::LongString(reason.into()));
+        headers.insert("x-reason".into(), AMQPValue::LongString(dead_letters::short(reason).into()));
         let letter = Letter::to_queue(&self.queues.dead, message, properties().with_headers(headers));
         self.publisher.publish(&[letter]).await
     }

@@ -13,6 +13,10 @@ pub struct EventsSettings {
     /// The exchange of RabbitMQ that batch events go to, on the broker of `[doorbell.rabbitmq]`. None = nothing is published, and
     /// nothing collected for it.
     pub batch_exchange: Option<String>,
+    /// Instead of it the Pub/Sub topic that batch events go to, `projects/P/topics/T`, reached as `[doorbell.pubsub]` says.
+    pub batch_topic: Option<Topic>,
+    /// With `batch_topic`, the topics that `reply_to` of a job may name, by their full name or their id.
+    pub reply_topics: Vec<Topic>,
     /// The pause between two looks at an empty outbox, in milliseconds; at least 10.
     pub poll_ms: u64,
     /// How long a process has records to itself, in milliseconds; after a crash others publish them so much later. A round of
@@ -22,7 +26,14 @@ pub struct EventsSettings {
 
 impl Default for EventsSettings {
     fn default() -> Self {
-        Self { usage_topic: None, batch_exchange: None, poll_ms: 1_000, hold_ms: 60_000 }
+        Self {
+            usage_topic: None,
+            batch_exchange: None,
+            batch_topic: None,
+            reply_topics: Vec::new(),
+            poll_ms: 1_000,
+            hold_ms: 60_000,
+        }
     }
 }
 
@@ -38,7 +49,7 @@ impl EventsSettings {
     /// Whether batch events are published at all.
     #[must_use]
     pub fn publish_batches(&self) -> bool {
-        self.batch_exchange.is_some()
+        self.batch_exchange.is_some() || self.batch_topic.is_some()
     }
 
     /// Whether usage is published at all.
@@ -58,6 +69,11 @@ impl Topic {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// `T` of that.
+    pub(crate) fn id(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 }
 

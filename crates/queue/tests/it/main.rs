@@ -3,6 +3,7 @@
 
 mod outage;
 mod pubsub;
+mod pubsub_letters;
 mod pubsub_outage;
 mod rabbitmq;
 

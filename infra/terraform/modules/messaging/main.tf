@@ -4,7 +4,9 @@ locals {
   agent = "serviceAccount:service-${var.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 
   subscriptions = { for name, topic in var.topics : name => topic.subscription if topic.subscription != null }
+  with_dead     = { for name, topic in var.topics : name => topic if topic.dead_letters }
   publishers    = merge([for name, topic in var.topics : { for who, member in topic.publishers : "${name} ${who}" => { topic = name, member = member } }]...)
+  listeners     = merge([for name, topic in var.topics : { for who, member in topic.listeners : "${name} ${who}" => { topic = name, member = member } }]...)
   subscribers   = merge([for name, subscription in local.subscriptions : { for who, member in subscription.subscribers : "${name} ${who}" => { topic = name, member = member } }]...)
 }
 
@@ -67,7 +69,7 @@ resource "google_pubsub_subscription" "main" {
 
 resource "google_pubsub_topic" "dead" {
   #checkov:skip=CKV_GCP_83:Google encrypts; a key of our own is for those who have to revoke it
-  for_each = var.topics
+  for_each = local.with_dead
 
   name   = "${var.prefix}-${each.key}-dead"
   labels = var.labels
@@ -82,7 +84,7 @@ resource "google_pubsub_topic" "dead" {
 
 # A topic without a subscription keeps nothing: dead letters would vanish.
 resource "google_pubsub_subscription" "dead" {
-  for_each = var.topics
+  for_each = local.with_dead
 
   name                       = "${var.prefix}-${each.key}-dead"
   topic                      = google_pubsub_topic.dead[each.key].id
@@ -97,7 +99,7 @@ resource "google_pubsub_subscription" "dead" {
 
 # Pub/Sub itself moves dead letters: it publishes them there and acknowledges them here.
 resource "google_pubsub_topic_iam_member" "dead_publisher" {
-  for_each = var.topics
+  for_each = local.with_dead
 
   topic  = google_pubsub_topic.dead[each.key].id
   role   = "roles/pubsub.publisher"
@@ -117,6 +119,15 @@ resource "google_pubsub_topic_iam_member" "publisher" {
 
   topic  = google_pubsub_topic.main[each.value.topic].id
   role   = "roles/pubsub.publisher"
+  member = each.value.member
+}
+
+# Who has a right to the topic makes subscriptions of his own.
+resource "google_pubsub_topic_iam_member" "listener" {
+  for_each = local.listeners
+
+  topic  = google_pubsub_topic.main[each.value.topic].id
+  role   = "roles/pubsub.subscriber"
   member = each.value.member
 }
 

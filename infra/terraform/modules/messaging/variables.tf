@@ -27,12 +27,16 @@ variable "regions" {
 variable "topics" {
   description = <<-EOT
     Topics by name. `schema` is the text of a protobuf schema that every message must fit, as JSON. `publishers` are members, named
-    freely by their keys. `subscription` is what listeners pull from; whoever listens is in its `subscribers`. Each topic has a
-    dead-letter topic `NAME-dead` with a subscription that keeps what lies there.
+    freely by their keys. `subscription` is what our own processes pull from; whoever does is in its `subscribers`. `listeners` are members
+    who may make subscriptions of their own. With `dead_letters`, which a subscription needs, a topic has a dead-letter topic `NAME-dead`
+    with a subscription that keeps what lies there.
   EOT
   type = map(object({
     schema     = optional(string)
     publishers = optional(map(string), {})
+    listeners  = optional(map(string), {})
+    # false for what only others listen to
+    dead_letters = optional(bool, true)
     subscription = optional(object({
       subscribers           = map(string)
       ack_deadline_seconds  = optional(number, 60)
@@ -58,9 +62,14 @@ variable "topics" {
   }
 
   validation {
+    condition     = alltrue([for topic in values(var.topics) : topic.subscription == null || topic.dead_letters])
+    error_message = "A topic with a subscription has dead_letters: what nobody can take has to go somewhere."
+  }
+
+  validation {
     condition = alltrue(flatten([
       for topic in values(var.topics) : [
-        for member in concat(values(topic.publishers), values(try(topic.subscription.subscribers, {}))) : !contains(["allUsers", "allAuthenticatedUsers"], member)
+        for member in concat(values(topic.publishers), values(topic.listeners), values(try(topic.subscription.subscribers, {}))) : !contains(["allUsers", "allAuthenticatedUsers"], member)
       ]
     ]))
     error_message = "No topic is public: allUsers and allAuthenticatedUsers are refused."

@@ -400,6 +400,50 @@ run "an_unknown_doorbell_is_refused" {
   expect_failures = [var.doorbell]
 }
 
+run "jobs_come_as_messages" {
+  command = plan
+  variables {
+    submissions = {
+      senders   = { etl = "serviceAccount:etl@acme-dev-1.iam.gserviceaccount.com" }
+      listeners = { audit = "serviceAccount:audit@acme-dev-1.iam.gserviceaccount.com" }
+      replies   = { etl = "serviceAccount:etl@acme-dev-1.iam.gserviceaccount.com" }
+      buckets   = ["acme-nightly"]
+    }
+  }
+  assert {
+    condition     = output.workers["asia-south1"].env["TANDEM__SUBMISSIONS__KIND"] == "pubsub" && output.workers["asia-south1"].env["TANDEM__SUBMISSIONS__PUBSUB__SUBSCRIPTION"] == "projects/acme-dev-1/subscriptions/tandem-dev-submissions"
+    error_message = "Workers take jobs from the subscription."
+  }
+  assert {
+    condition     = output.workers["asia-south1"].env["TANDEM__SUBMISSIONS__PUBSUB__DEAD_LETTER_TOPIC"] == "projects/acme-dev-1/topics/tandem-dev-submissions-dead" && output.workers["asia-south1"].env["TANDEM__SUBMISSIONS__IMPORTS__BUCKETS"] == "acme-nightly"
+    error_message = "Workers know where refused jobs go, and which buckets inputs come from."
+  }
+  assert {
+    condition     = output.workers["asia-south1"].env["TANDEM__EVENTS__BATCH_TOPIC"] == "projects/acme-dev-1/topics/tandem-dev-batch-events" && output.workers["asia-south1"].env["TANDEM__EVENTS__REPLY_TOPICS"] == "projects/acme-dev-1/topics/tandem-dev-reply-etl"
+    error_message = "Events go to a topic of their own, and answers to those listed."
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.job_inputs["acme-nightly"].role == "roles/storage.objectViewer"
+    error_message = "Workers read inputs."
+  }
+}
+
+run "a_bucket_is_named_without_its_scheme" {
+  command = plan
+  variables {
+    submissions = { senders = {}, buckets = ["gs://acme-nightly"] }
+  }
+  expect_failures = [var.submissions]
+}
+
+run "a_reply_is_named_as_a_topic" {
+  command = plan
+  variables {
+    submissions = { senders = {}, replies = { "ETL answers" = "serviceAccount:etl@acme-dev-1.iam.gserviceaccount.com" } }
+  }
+  expect_failures = [var.submissions]
+}
+
 run "a_key_is_named_as_in_the_environment" {
   command = plan
   variables {

@@ -80,6 +80,37 @@ run "a_subscription_that_nobody_hears_stays" {
   }
 }
 
+run "others_make_subscriptions_of_their_own" {
+  command = plan
+  variables {
+    topics = { batch-events = { listeners = { etl = "serviceAccount:etl@acme-dev-1.iam.gserviceaccount.com" }, dead_letters = false } }
+  }
+  assert {
+    condition     = google_pubsub_topic_iam_member.listener["batch-events etl"].role == "roles/pubsub.subscriber"
+    error_message = "A listener may attach a subscription to the topic."
+  }
+  assert {
+    condition     = length(google_pubsub_topic.dead) == 0 && length(google_pubsub_subscription.dead) == 0
+    error_message = "Nothing of ours listens, so nothing is dead-lettered."
+  }
+}
+
+run "a_subscription_without_dead_letters_is_refused" {
+  command = plan
+  variables {
+    topics = { doorbell = { dead_letters = false, subscription = { subscribers = {} } } }
+  }
+  expect_failures = [var.topics]
+}
+
+run "a_public_listener_is_refused" {
+  command = plan
+  variables {
+    topics = { doorbell = { listeners = { all = "allAuthenticatedUsers" } } }
+  }
+  expect_failures = [var.topics]
+}
+
 run "a_public_topic_is_refused" {
   command = plan
   variables {

@@ -1,7 +1,9 @@
+//! The list of buckets.
+
 use domain::TenantId;
 use serde::{Deserialize, Serialize};
 
-/// From where files may be imported.
+/// From where files may be imported, with every object that is there.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ImportsSettings {
@@ -25,7 +27,9 @@ pub enum ImportBucket {
 }
 
 impl ImportsSettings {
-    pub(crate) fn allows(&self, bucket: &str, tenant: &TenantId) -> bool {
+    /// Whether the tenant may import objects of this bucket.
+    #[must_use]
+    pub fn allows(&self, bucket: &str, tenant: &TenantId) -> bool {
         self.buckets.iter().any(|listed| match listed {
             ImportBucket::Everybody(name) => name == bucket,
             ImportBucket::Some { name, tenants } => name == bucket && tenants.iter().any(|id| id == tenant.as_str()),
