@@ -1,7 +1,7 @@
 //! Gateway, orchestrator and worker as processes of their own.
 
-use e2e::{Database, Site, chat_lines, eventually};
-use serde_json::{Value, json};
+use e2e::{Database, Site, eventually, scenarios};
+use serde_json::json;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -10,24 +10,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 async fn three_processes_stream_a_chat_and_run_a_batch() {
     let site = Site::new(Database::Postgres, 0.0).await;
     let services = site.start_services().await;
-    let request = json!({"model": "tandem-sim", "stream": true, "messages": [{"role": "user", "content": "Hello"}]});
+    let api = site.api(&services.gateway);
 
-    let (status, stream) = site.ask(&services.gateway, "/v1/chat/completions", &request).await;
-    let batch = format!("/v1/batches/{}", site.submit(&services.gateway, chat_lines(100, 4)).await);
-    let mut last = Value::Null;
-    let completed = eventually(LIMIT, async || {
-        last = site.try_get(&services.gateway, &batch).await.unwrap_or_default();
-        last["status"] == "completed"
-    });
-
-    assert_eq!(status, 200, "{stream}");
-    let (events, comment) = stream.trim_end().rsplit_once("\n\n").unwrap();
-    assert!(events.ends_with("data: [DONE]"), "{stream}");
-    assert!(comment.starts_with(": tandem model=tandem-sim deployment=simulator attempts=1"), "{comment}");
-    assert!(completed.await, "{last}\n{}", site.log());
-    assert_eq!(last["request_counts"]["completed"], 100);
-    let output = site.content(&services.gateway, last["output_file_id"].as_str().unwrap()).await;
-    assert_eq!(output.lines().count(), 100);
+    scenarios::a_chat_is_answered(&api).await;
+    scenarios::a_chat_is_streamed(&api).await;
+    scenarios::a_batch_completes(&api, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

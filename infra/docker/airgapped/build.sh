@@ -49,12 +49,13 @@ load() {
 
 # As bare as the image that it stands for: no shell, no package manager, one user.
 runtime() {
-    bootstrap runtime extract libc6,libgcc-s1,ca-certificates,tzdata --dpkgopt='path-exclude=/usr/lib/*/gconv/*' \
-        --customize-hook='cat "$1"/usr/share/ca-certificates/mozilla/*.crt >"$1/etc/ssl/certs/ca-certificates.crt"' \
-        --customize-hook='printf "%s\n" root:x:0:0:root:/root:/sbin/nologin nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin >"$1/etc/passwd"' \
-        --customize-hook='printf "%s\n" root:x:0: nonroot:x:65532: >"$1/etc/group"' \
-        --customize-hook='install -d -m 1777 "$1/tmp"' \
-        --customize-hook='install -d -o 65532 -g 65532 "$1/home/nonroot"'
+    # Nothing is configured in a tree that is only extracted, so what that would make is made here.
+    bootstrap runtime extract libc6,libgcc-s1,ca-certificates,tzdata \
+        --dpkgopt='path-exclude=/usr/lib/*/gconv/*' --dpkgopt='path-exclude=/usr/bin/*' --dpkgopt='path-exclude=/usr/sbin/*' \
+        --extract-hook='cat "$1"/usr/share/ca-certificates/mozilla/*.crt >"$1/etc/ssl/certs/ca-certificates.crt"' \
+        --extract-hook='printf "%s\n" root:x:0:0:root:/root:/sbin/nologin nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin >"$1/etc/passwd"' \
+        --extract-hook='printf "%s\n" root:x:0: nonroot:x:65532: >"$1/etc/group"' \
+        --extract-hook='install -d -o 65532 -g 65532 "$1/home/nonroot"'
     load runtime "USER 65532:65532"
 }
 
