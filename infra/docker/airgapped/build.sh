@@ -24,9 +24,9 @@ sources() {
     done
 }
 
-# An image that was made by these very files is there already.
-recipe=$(cat ./*.sh | sha256sum | cut -c 1-12)
-is_made() { [ "$("$docker" image inspect --format '{{ index .Config.Labels "tandem.recipe" }}' "tandem-airgapped/$1" 2>/dev/null)" = "$recipe" ]; }
+# An image that was made in this very way is there already.
+recipe() { { declare -f "$1" bootstrap load && cat postgres.sh; } | sha256sum | cut -c 1-12; }
+is_made() { [ "$("$docker" image inspect --format '{{ index .Config.Labels "tandem.recipe" }}' "tandem-airgapped/$1" 2>/dev/null)" = "$(recipe "$1")" ]; }
 
 # bootstrap NAME VARIANT PACKAGES [OPTION...]: a tree with these packages as NAME.tar.
 bootstrap() {
@@ -41,7 +41,7 @@ bootstrap() {
 load() {
     local name=$1 change changes=()
     shift
-    for change in "LABEL tandem.recipe=$recipe" "$@"; do changes+=(--change "$change"); done
+    for change in "LABEL tandem.recipe=$(recipe "$name")" "$@"; do changes+=(--change "$change"); done
     "$docker" import "${changes[@]}" "$folder/$name.tar" "tandem-airgapped/$name" >/dev/null
     rm "$folder/$name.tar"
     echo "tandem-airgapped/$name is made from Debian packages" >&2
@@ -62,7 +62,8 @@ runtime() {
 postgres() {
     bootstrap postgres essential postgresql \
         --customize-hook='install -m 755 postgres.sh "$1/usr/local/bin/entrypoint"' \
-        --customize-hook='chroot "$1" install -d -o postgres -g postgres -m 700 /var/lib/postgresql/data'
+        --customize-hook='chroot "$1" install -d -o postgres -g postgres -m 700 /var/lib/postgresql/data' \
+        --customize-hook='chroot "$1" install -d -o postgres -g postgres -m 3777 /run/postgresql'
     load postgres "USER postgres" "ENV PGDATA=/var/lib/postgresql/data" 'ENTRYPOINT ["entrypoint"]' 'CMD ["postgres"]'
 }
 
