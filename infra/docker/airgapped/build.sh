@@ -25,7 +25,12 @@ sources() {
 }
 
 # An image that was made in this very way is there already.
-recipe() { { declare -f "$1" bootstrap load && cat postgres.sh; } | sha256sum | cut -c 1-12; }
+recipe() {
+    {
+        declare -f "$1" bootstrap load
+        if [ "$1" = postgres ]; then cat postgres.sh; fi
+    } | sha256sum | cut -c 1-12
+}
 is_made() { [ "$("$docker" image inspect --format '{{ index .Config.Labels "tandem.recipe" }}' "tandem-airgapped/$1" 2>/dev/null)" = "$(recipe "$1")" ]; }
 
 # bootstrap NAME VARIANT PACKAGES [OPTION...]: a tree with these packages as NAME.tar.
@@ -62,8 +67,7 @@ runtime() {
 postgres() {
     bootstrap postgres essential postgresql \
         --customize-hook='install -m 755 postgres.sh "$1/usr/local/bin/entrypoint"' \
-        --customize-hook='chroot "$1" install -d -o postgres -g postgres -m 700 /var/lib/postgresql/data' \
-        --customize-hook='chroot "$1" install -d -o postgres -g postgres -m 3777 /run/postgresql'
+        --customize-hook='chroot "$1" install -d -o postgres -g postgres -m 700 /var/lib/postgresql/data'
     load postgres "USER postgres" "ENV PGDATA=/var/lib/postgresql/data" 'ENTRYPOINT ["entrypoint"]' 'CMD ["postgres"]'
 }
 

@@ -13,4 +13,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
     echo "CREATE DATABASE \"$POSTGRES_DB\"" | "$bin/postgres" --single -j -D "$PGDATA" postgres
 fi
-exec "$bin/postgres" -D "$PGDATA" -c listen_addresses='*' "$@"
+# Where a tmpfs is mounted on a folder that the image lacks, it belongs to root from the second start on.
+sockets=/var/run/postgresql
+[ -w "$sockets" ] || sockets=/tmp
+exec "$bin/postgres" -D "$PGDATA" -c listen_addresses='*' -c unix_socket_directories="$sockets" "$@"
