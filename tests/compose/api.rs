@@ -79,7 +79,9 @@ async fn cost(answer: Response) -> Result<i64, String> {
 
 async fn both_workers_do_a_part_of_a_batch(stack: &Stack) {
     let gateway = &stack.gateways[0];
-    let checkpoints = || ["worker-1", "worker-2"].map(|worker| stack.count(worker, "tandem_batch_step_duration_seconds_count", "commit"));
+    let checkpoints = || {
+        ["worker-1", "worker-2"].map(|worker| stack.count(worker, "tandem_batch_step_duration_seconds_count", "commit"))
+    };
     let before = checkpoints();
 
     let batch = gateway.submit(chat_lines(LINES, 10)).await;
@@ -102,7 +104,10 @@ async fn what_one_gateway_took_the_other_gives(stack: &Stack) {
 async fn the_sdk_of_a_user_finds_no_difference(stack: &Stack) {
     let suites = ["tests/sdk/test_openai_sdk.py", "tests/sdk/test_batch_records.py", "tests/sdk/test_uploads.py"];
     let mut pytest = Command::new(".venv/bin/pytest");
-    pytest.args(["-q", "-p", "no:cacheprovider", "-k", "not banner and not curl_line"]).args(suites).current_dir(root());
+    pytest
+        .args(["-q", "-p", "no:cacheprovider", "-k", "not banner and not curl_line"])
+        .args(suites)
+        .current_dir(root());
     let told = pytest.env("TANDEM_URL", &stack.urls[1]).env("TANDEM_API_KEY", &stack.key).output();
 
     let told = told.expect("pytest, which `make compose-test` installs");

@@ -34,7 +34,10 @@ async fn containers_may_do_little(stack: &Stack) {
         assert_eq!(host["ReadonlyRootfs"], true, "{service}");
         assert_eq!(host["CapDrop"], json!(["ALL"]), "{service}");
         assert_eq!(host["Privileged"], false, "{service}");
-        assert!(host["SecurityOpt"][0].as_str().is_some_and(|option| option.starts_with("no-new-privileges")), "{service}");
+        assert!(
+            host["SecurityOpt"][0].as_str().is_some_and(|option| option.starts_with("no-new-privileges")),
+            "{service}"
+        );
         assert!(host["Memory"].as_u64() > Some(0) && host["NanoCpus"].as_u64() > Some(0), "{service} has limits");
         let user = container["Config"]["User"].as_str().unwrap();
         assert!(!["", "0", "root", "0:0"].contains(&user), "{service} runs as {user:?}");
@@ -45,7 +48,9 @@ async fn nothing_is_published_beyond_loopback(stack: &Stack) {
     let mut published = 0;
     for service in ALL {
         let bindings = stack.inspect(service)["HostConfig"]["PortBindings"].clone();
-        for binding in bindings.as_object().into_iter().flat_map(|ports| ports.values()).flat_map(|port| port.as_array().unwrap()) {
+        for binding in
+            bindings.as_object().into_iter().flat_map(|ports| ports.values()).flat_map(|port| port.as_array().unwrap())
+        {
             assert_eq!(binding["HostIp"], "127.0.0.1", "{service}");
             published += 1;
         }

@@ -11,6 +11,8 @@ use std::{
 /// Only ends a hung start.
 pub(crate) const LIMIT: Duration = Duration::from_secs(180);
 const PROJECT: &str = "tandem-compose-test";
+const FILES: [&str; 6] =
+    ["--env-file", ".env.example", "--file", "compose.yaml", "--file", "tests/compose/settings.yaml"];
 /// The services that have a health check, and the port of their admin routes.
 pub(crate) const SERVICES: [(&str, u16); 5] =
     [("gateway-1", 9090), ("gateway-2", 9090), ("orchestrator", 9091), ("worker-1", 9092), ("worker-2", 9092)];
@@ -90,7 +92,7 @@ impl Stack {
     /// The same; it may fail.
     pub(crate) fn try_compose(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(&self.command[0]);
-        command.args(&self.command[1..]).args(["--env-file", ".env.example"]).args(arguments);
+        command.args(&self.command[1..]).args(FILES).args(arguments);
         let environment = self.environment.iter().map(|(name, value)| (name, value));
         command.current_dir(root()).envs(environment).stdin(Stdio::null()).output().expect("compose runs")
     }
@@ -145,7 +147,8 @@ impl Stack {
         let port = SERVICES.iter().find(|(known, _)| *known == service).expect("a service of ours").1;
         let page = self.probe(service, port, "/metrics");
         let of_metric = |line: &&str| {
-            line.strip_prefix(metric).is_some_and(|rest| rest.starts_with('{')) && line.contains(&format!("=\"{value}\""))
+            line.strip_prefix(metric).is_some_and(|rest| rest.starts_with('{'))
+                && line.contains(&format!("=\"{value}\""))
         };
         page.lines().filter(of_metric).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
@@ -180,7 +183,7 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the root of the repository")
 }
 
-/// What is other than in .env.example: a project of its own, the images under test, free ports, and short leases.
+/// What is other than in .env.example: a project of its own, the images under test, and free ports.
 fn environment(ports: [u16; 2]) -> Vec<(String, String)> {
     let owned = |name: &str, value: String| (name.to_owned(), value);
     vec![
@@ -189,8 +192,6 @@ fn environment(ports: [u16; 2]) -> Vec<(String, String)> {
         owned("GATEWAY_1_PORT", ports[0].to_string()),
         owned("GATEWAY_2_PORT", ports[1].to_string()),
         owned("SIMULATOR_TOKENS_PER_SEC", "100".to_owned()),
-        owned("WORKER_LEASE_MS", "5000".to_owned()),
-        owned("WORKER_HEARTBEAT_MS", "1000".to_owned()),
     ]
 }
 
