@@ -15,23 +15,16 @@ const LINES: usize = 2_000;
 const PRICES: [i64; 2] = [1_000, 10_000];
 
 tests! {
-    both_gateways_answer_a_chat,
-    both_gateways_stream_a_chat,
+    both_gateways_take_the_first_steps,
     a_budget_holds_over_both_gateways,
     both_workers_do_a_part_of_a_batch,
     what_one_gateway_took_the_other_gives,
     the_sdk_of_a_user_finds_no_difference,
 }
 
-async fn both_gateways_answer_a_chat(stack: &Stack) {
+async fn both_gateways_take_the_first_steps(stack: &Stack) {
     for gateway in &stack.gateways {
-        scenarios::a_chat_is_answered(gateway).await;
-    }
-}
-
-async fn both_gateways_stream_a_chat(stack: &Stack) {
-    for gateway in &stack.gateways {
-        scenarios::a_chat_is_streamed(gateway).await;
+        scenarios::first_steps(gateway).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Gateway, orchestrator and worker as processes of their own.
+//! Gateway, orchestrator and worker as processes of their own, and all of them in one.
 
 use e2e::{Database, Site, eventually, scenarios};
 use serde_json::json;
@@ -7,14 +7,19 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_processes_stream_a_chat_and_run_a_batch() {
+async fn three_processes_take_the_first_steps() {
     let site = Site::new(Database::Postgres, 0.0).await;
     let services = site.start_services().await;
-    let api = site.api(&services.gateway);
 
-    scenarios::a_chat_is_answered(&api).await;
-    scenarios::a_chat_is_streamed(&api).await;
-    scenarios::a_batch_completes(&api, 100).await;
+    scenarios::first_steps(&site.api(&services.gateway)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_takes_the_same_steps() {
+    let site = Site::new(Database::Sqlite, 0.0).await;
+    let process = site.start().await;
+
+    scenarios::first_steps(&site.api(&process)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
