@@ -1,6 +1,6 @@
 # The one entry to everything: `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run deploy test test-rust test-sdk check check-infra check-terraform check-policies check-kubernetes check-lint check-deploy bench bench-gateway bench-proxies bench-mixed bench-queue bench-batch bench-upload bench-start soak chaos fuzz migrate clean
+.PHONY: help run deploy test test-rust test-sdk check check-infra check-terraform check-policies check-kubernetes check-lint check-deploy check-docker images sbom compose-up compose-down compose-test bench bench-gateway bench-proxies bench-mixed bench-queue bench-batch bench-upload bench-start soak chaos fuzz migrate clean
 
 CARGO ?= cargo
 VENV := .venv
@@ -18,7 +18,7 @@ check: check-infra ## formatting, lints, documentation, dependency rules, infras
 	scripts/deny.sh
 
 # Terraform and kubectl are no part of what builds the platform: where they can't be had, that is said and the rest is checked.
-check-infra: check-lint check-policies check-deploy
+check-infra: check-lint check-policies check-docker check-deploy
 	@if scripts/terraform-check.sh --can-run; then $(MAKE) --no-print-directory check-terraform; \
 	else echo "NOT CHECKED: infra/terraform, as terraform or its providers are out of reach. make check-terraform says more." >&2; fi
 	@if scripts/kubernetes-check.sh --can-run; then $(MAKE) --no-print-directory check-kubernetes; \
@@ -28,8 +28,11 @@ check-terraform: ## format, validation and tests of every Terraform root and mod
 	scripts/terraform-docs.py --check
 	scripts/terraform-check.sh
 
-check-policies: ## checkov and our own policies on infra/terraform
+check-policies: ## checkov and our own policies on infra/terraform, and checkov on the Dockerfile
 	scripts/policy-check.sh
+
+check-docker: .venv-docker/ready ## hadolint on the Dockerfile
+	.venv-docker/bin/hadolint --failure-threshold info infra/docker/Dockerfile
 
 check-lint: ## shell scripts, YAML, workflows and builds
 	scripts/lint.sh
@@ -50,6 +53,10 @@ test-sdk: $(VENV)/ready tests/oidc/node_modules/ready tests/node/node_modules/re
 	$(CARGO) build --bin tandem --bin orchestrator --locked
 	$(VENV)/bin/pytest -q tests/sdk
 
+.venv-docker/ready: infra/docker/requirements.txt
+	scripts/venv.sh .venv-docker infra/docker/requirements.txt
+	touch $@
+
 $(VENV)/ready: tests/sdk/requirements.txt
 	scripts/venv.sh $(VENV) tests/sdk/requirements.txt
 	touch $@
@@ -65,6 +72,22 @@ tests/node/node_modules/ready: tests/node/package-lock.json
 tests/hooks/node_modules/ready: tests/hooks/package-lock.json
 	scripts/npm.sh tests/hooks
 	touch $@
+
+images: ## container images of the services (BINARIES=folder of binaries that are built already, TAG=latest, REGISTRY=tandem)
+	scripts/with-docker.sh scripts/with-bases.sh scripts/images.sh $(BINARIES)
+
+sbom: .venv-docker/ready ## what is in each image, as SPDX, in target/sbom
+	scripts/with-docker.sh scripts/sbom.sh
+
+compose-up: ## start compose.yaml: the services on this machine, with the settings of .env
+	scripts/with-docker.sh --running scripts/with-bases.sh scripts/compose-up.sh
+
+compose-down: ## stop it (VOLUMES=1 throws its data away)
+	scripts/with-docker.sh --running sh -c '$$COMPOSE down --remove-orphans $(if $(VOLUMES),--volumes)'
+
+compose-test: $(VENV)/ready tests/node/node_modules/ready ## the scenarios on compose.yaml, and what happens to its containers
+	$(CARGO) build --workspace --bins --locked
+	TAG=test scripts/with-docker.sh scripts/with-bases.sh scripts/compose-test.sh $${CARGO_TARGET_DIR:-target}/debug
 
 bench: bench-gateway bench-proxies ## what the gateway adds to a request, against the simulator and beside nginx
 
@@ -114,4 +137,4 @@ deploy: ## bring an environment in Google Cloud to what this tree says (ENV=dev 
 
 clean: ## remove what was built and the embedded data
 	$(CARGO) clean
-	rm -rf data $(VENV) .venv-policies tests/oidc/node_modules tests/node/node_modules tests/hooks/node_modules
+	rm -rf data $(VENV) .venv-policies .venv-docker tests/oidc/node_modules tests/node/node_modules tests/hooks/node_modules

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The policies of infra/policies, and checkov's own, on everything in infra/terraform; first that each policy catches its mistake.
+# The policies of infra/policies, and checkov's own, on everything in infra/terraform and on the Dockerfile; first that each policy catches its mistake.
 # Every skip is beside the resource, with its reason. With --plan FOLDER: our own policies on FOLDER/plan.bin, a plan of Terraform's.
 set -euo pipefail
 
@@ -21,5 +21,11 @@ trap 'rm -f "$log"' EXIT
 # A file that checkov can't read is a file in which nothing was checked.
 if ! grep -q '^Passed checks: [1-9]' "$log" || grep -q 'Parsing errors' "$log"; then
     echo "checkov could not read every file: see --output json" >&2
+    exit 1
+fi
+
+"$venv/bin/checkov" --directory infra/docker --framework dockerfile --skip-download --compact --quiet 2>&1 | tee "$log"
+if ! grep -q '^Passed checks: [1-9]' "$log"; then
+    echo "checkov could not read the Dockerfile" >&2
     exit 1
 fi

@@ -1,6 +1,6 @@
 //! What every row breaks: the services with three workers, a batch under way, and the audit at its end.
 
-use e2e::{Database, Process, Site, chat_lines, eventually};
+use e2e::{Database, Process, Site, chat_lines, eventually, scenarios};
 use serde_json::{Value, json};
 use std::{fmt, time::Duration};
 
@@ -129,7 +129,8 @@ impl Cluster {
             ["completed", "failed", "expired", "cancelled"].iter().any(|end| batch["status"] == *end)
         };
         assert!(eventually(LIMIT, is_over).await, "{batch}\n{}", self.site.log());
-        self.audit(&batch).await;
+        let audited = scenarios::audit(&self.site.api(&self.gateway), &batch, self.lines).await;
+        audited.unwrap_or_else(|wrong| panic!("{wrong}\n{}", self.site.log()));
         batch
     }
 
@@ -138,34 +139,4 @@ impl Cluster {
         let redone = batch["usage"]["redone_requests"].as_u64().unwrap_or_default();
         Seen { lines: self.lines, asked: stats.requests, answered: stats.completed, redone }
     }
-
-    /// Every line has exactly one record in exactly one file, in input order; the counts agree; one end has a time.
-    async fn audit(&self, batch: &Value) {
-        let mut seen = vec![false; self.lines];
-        for file in ["output_file_id", "error_file_id"] {
-            let Some(id) = batch[file].as_str() else { continue };
-            let content = self.site.content(&self.gateway, id).await;
-            let numbers: Vec<usize> = content.lines().map(number).collect();
-            assert!(numbers.is_sorted_by(|one, next| one < next), "{file} is in input order without doubles");
-            for number in numbers {
-                assert!(!std::mem::replace(&mut seen[number], true), "line {number} is in both files");
-            }
-        }
-        if batch["in_progress_at"].is_null() {
-            return;
-        }
-        let lost: Vec<_> = (0..self.lines).filter(|number| !seen[*number]).collect();
-        assert!(lost.is_empty(), "lines {lost:?} have no record\n{}", self.site.log());
-        let counts = &batch["request_counts"];
-        let counted: u64 =
-            ["completed", "failed", "expired", "cancelled"].iter().filter_map(|name| counts[name].as_u64()).sum();
-        assert_eq!(counted, self.lines as u64, "{batch}");
-        let ends = ["completed_at", "failed_at", "expired_at", "cancelled_at"];
-        assert_eq!(ends.iter().filter(|end| !batch[**end].is_null()).count(), 1, "{batch}");
-    }
-}
-
-fn number(record: &str) -> usize {
-    let record: Value = serde_json::from_str(record).unwrap();
-    record["custom_id"].as_str().unwrap().trim_start_matches("line-").parse().unwrap()
 }

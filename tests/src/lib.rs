@@ -1,13 +1,16 @@
 //! A site to test: a simulator in this process, which survives everything and counts, and real `tandem up` processes that
 //! may be killed at any moment, on SQLite or PostgreSQL.
 
+mod api;
 mod collector;
 mod hooks;
 mod issuer;
 mod link;
 pub mod pubsub;
+pub mod scenarios;
 mod served;
 
+pub use api::Api;
 pub use collector::Collector;
 pub use hooks::{Hook, Hooks};
 pub use issuer::Issuer;
@@ -31,9 +34,6 @@ use tokio_util::sync::CancellationToken;
 
 /// So much of a look at a condition counts as waiting, at most.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
-
-/// A million lines take a while on a debug build.
-const UPLOAD: Duration = Duration::from_secs(600);
 
 /// What the processes of the services topology share.
 const SECRET: &str = "the secret between services";
@@ -388,11 +388,15 @@ impl Site {
         &self.http
     }
 
+    /// The API of `process`, with the site's key.
+    #[must_use]
+    pub fn api(&self, process: &Process) -> Api {
+        Api::new(self.http.clone(), &process.url, &self.key)
+    }
+
     /// POSTs JSON and gives the status and the body.
     pub async fn ask(&self, process: &Process, path: &str, body: &Value) -> (u16, String) {
-        let request = self.http.post(format!("{}{path}", process.url)).bearer_auth(&self.key).json(body);
-        let response = request.send().await.expect("an answer");
-        (response.status().as_u16(), response.text().await.expect("a body"))
+        self.api(process).ask(path, body).await
     }
 
     /// What the process measures, as Prometheus reads it.
@@ -435,40 +439,17 @@ impl Site {
 
     /// GET as JSON; `None` when there is no answer or no success.
     pub async fn try_get(&self, process: &Process, path: &str) -> Option<Value> {
-        let response = self.http.get(format!("{}{path}", process.url)).bearer_auth(&self.key).send().await.ok()?;
-        response.error_for_status().ok()?.json().await.ok()
+        self.api(process).try_get(path).await
     }
 
     /// Uploads `content` and starts a batch of chat completions.
     pub async fn submit(&self, process: &Process, content: String) -> String {
-        let part = reqwest::multipart::Part::bytes(content.into_bytes()).file_name("input.jsonl");
-        let form = reqwest::multipart::Form::new().text("purpose", "batch").part("file", part);
-        let file = self.post(process, "/v1/files", |request| request.multipart(form).timeout(UPLOAD)).await;
-        let create =
-            json!({"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"});
-        let batch = self.post(process, "/v1/batches", |request| request.json(&create)).await;
-        batch["id"].as_str().expect("a batch id").to_owned()
-    }
-
-    async fn post(
-        &self,
-        process: &Process,
-        path: &str,
-        body: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
-    ) -> Value {
-        let request = body(self.http.post(format!("{}{path}", process.url)).bearer_auth(&self.key));
-        let response = request.send().await.expect("an answer");
-        let status = response.status();
-        let answer = response.text().await.expect("a body");
-        assert!(status.is_success(), "{path}: {status} {answer}");
-        serde_json::from_str(&answer).expect("JSON")
+        self.api(process).submit(content).await
     }
 
     /// The content of a file, as text.
     pub async fn content(&self, process: &Process, file: &str) -> String {
-        let url = format!("{}/v1/files/{file}/content", process.url);
-        let response = self.http.get(url).bearer_auth(&self.key).send().await.expect("an answer");
-        response.error_for_status().expect("the file").text().await.expect("its text")
+        self.api(process).content(file).await
     }
 }
 

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Writes what is in each image, as SPDX, to target/sbom: sbom.sh. Crates are found in binaries that were built with cargo-auditable, as
+# the Dockerfile does.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+venv=.venv-docker
+folder=${CARGO_TARGET_DIR:-target}/sbom
+mkdir -p "$folder"
+for service in gateway orchestrator worker tandem simulator; do
+    image="${REGISTRY:-tandem}/$service:${TAG:-latest}"
+    archive=$(mktemp)
+    docker save "$image" --output "$archive"
+    SYFT_CHECK_FOR_APP_UPDATE=false "$venv/bin/syft" scan "docker-archive:$archive" --source-name "$image" --output "spdx-json=$folder/$service.spdx.json" --quiet
+    rm "$archive"
+    echo "$folder/$service.spdx.json: $(grep -c '"SPDXID": "SPDXRef-Package' "$folder/$service.spdx.json") packages"
+done
