@@ -12,9 +12,10 @@ for name in gateway orchestrator worker tandem; do
     image="$registry/$name"
     docker tag "tandem/$name" "$image:$tag"
     docker push --quiet "$image:$tag"
-    digest="$(gcloud artifacts docker images describe "$image:$tag" '--format=value(image_summary.digest)')"
+    # The registry's digest, which the push has told; an image that was pushed elsewhere too has more than one.
+    pushed="$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$image:$tag" | grep -F -m 1 "$image@" || true)"
     # Migrations are a run of the command.
-    found+=("${name/tandem/migrate}=$image@$digest")
+    found+=("${name/tandem/migrate}=$pushed")
 done
 
 python3 - "$file" "${found[@]}" <<'PYTHON'

@@ -259,8 +259,9 @@ class PushImages(unittest.TestCase):
         self.file = self.folder / "images.json"
 
     def push(self, digest):
-        for name, says in (("docker", ""), ("gcloud", digest)):
-            (self.folder / name).write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.folder}/calls"\n[ "$1" = auth ] || echo "{says}"\n')
+        inspect = f'echo "elsewhere/gateway@sha256:{"3" * 64}"; for image; do :; done; echo "${{image%:*}}@{digest}"'
+        for name, says in (("docker", f'[ "$1" != image ] || {{ {inspect}; }}'), ("gcloud", "true")):
+            (self.folder / name).write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.folder}/calls"\n{says}\n')
             (self.folder / name).chmod(0o755)
         command = [ROOT / "scripts/push-images.sh", "asia-south1-docker.pkg.dev/p/images", "0a1b", self.file]
         return subprocess.run(command, env=os.environ | {"PATH": f"{self.folder}:{os.environ['PATH']}"}, capture_output=True, text=True, check=False)
