@@ -375,3 +375,21 @@ async fn a_sender_who_names_a_topic_that_is_not_listed_is_refused() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_for_replies_that_is_gone_costs_its_sender_the_events_and_nobody_else() {
+    PubSub::during(async |post| {
+        let stage = Stage::set(post).await;
+        let _worker = stage.start_worker().await;
+        let mut job = stage.job("nightly-1", &lines(5));
+        job["reply_to"] = json!(pubsub::GONE);
+
+        stage.send(&job).await;
+
+        stage.told(Hears::Events, "nightly-1").await;
+        let empty = eventually(LIMIT, async || stage.site.store.events_state().await.unwrap().waiting == 0);
+        assert!(empty.await, "{}", stage.site.log());
+        assert!(stage.site.log().contains("the topic did not take the reply"), "{}", stage.site.log());
+    })
+    .await;
+}

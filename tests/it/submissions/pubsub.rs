@@ -4,6 +4,9 @@ use super::{Hears, Post, Settings, Told};
 use e2e::pubsub::{Emulator, Message};
 use serde_json::Value;
 
+/// A topic that is listed for replies and not there.
+pub(super) const GONE: &str = "gone";
+
 /// Topics for jobs and all that belongs to them, each with a subscription. Workers find them as an operator made them.
 pub(super) struct PubSub {
     emulator: Emulator,
@@ -47,7 +50,7 @@ impl Post for PubSub {
     fn events(&self) -> Settings {
         vec![
             ("TANDEM__EVENTS__BATCH_TOPIC", self.events.topic.clone()),
-            ("TANDEM__EVENTS__REPLY_TOPICS", self.replies.topic.clone()),
+            ("TANDEM__EVENTS__REPLY_TOPICS", format!("{},projects/tandem-test/topics/{GONE}", self.replies.topic)),
         ]
     }
 

@@ -9,7 +9,7 @@ mod rabbitmq;
 
 use futures::FutureExt;
 use queue::{
-    Doorbell, Embedded,
+    BatchEvents, Doorbell, DoorbellSettings, Embedded, EventsSettings,
     chaos::{Chaos, Faults},
     conformance,
 };
@@ -24,12 +24,17 @@ use std::{
 use store::Store;
 use tempfile::TempDir;
 
-/// A doorbell in a new SQLite file of `folder`.
-async fn on_sqlite(folder: &TempDir) -> Arc<dyn Doorbell> {
+/// A new SQLite file in `folder`.
+async fn sqlite(folder: &TempDir) -> Store {
     let path = folder.path().join(format!("{}.db", uuid::Uuid::now_v7().simple()));
     let store = Store::open(&format!("sqlite://{}", path.display())).await.unwrap();
     store.migrate().await.unwrap();
-    Arc::new(Embedded::new(store))
+    store
+}
+
+/// A doorbell in a new SQLite file of `folder`.
+async fn on_sqlite(folder: &TempDir) -> Arc<dyn Doorbell> {
+    Arc::new(Embedded::new(sqlite(folder).await))
 }
 
 /// Runs `test` with a maker of doorbells, each in a new PostgreSQL database that is gone afterwards.
@@ -124,4 +129,19 @@ async fn postgres_under_chaos_is_still_a_doorbell() {
         conformance::suite(|| async { chaotic(databases.doorbell().await) }).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn batch_events_go_to_one_broker() {
+    let folder = TempDir::new().unwrap();
+    let settings = EventsSettings {
+        batch_exchange: Some("tandem.events".to_owned()),
+        batch_topic: Some("projects/acme/topics/events".to_owned().try_into().unwrap()),
+        ..EventsSettings::default()
+    };
+
+    let made = BatchEvents::new(&settings, &DoorbellSettings::default(), sqlite(&folder).await);
+
+    let error = made.err().expect("one of the two");
+    assert!(error.message().contains("events.batch_topic"), "{error}");
 }
