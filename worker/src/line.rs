@@ -7,6 +7,7 @@ use crate::{
     leases::Pass,
     record::{self, Record},
     retry::{self, Next, Remedy, Tally},
+    shard::Doors,
 };
 use bytes::Bytes;
 use domain::{BatchId, Class, Endpoint, Error, Kind, RequestContext, RequestId, Result, TenantId, Usage};
@@ -28,6 +29,8 @@ pub(crate) struct Line {
     pub(crate) traceparent: Option<String>,
     /// Whether it may call the model.
     pub(crate) pass: watch::Receiver<Pass>,
+    /// Those of its shard.
+    pub(crate) doors: Arc<Doors>,
     /// Told when a request for it goes out.
     pub(crate) sending: Sending,
 }
@@ -98,7 +101,8 @@ impl Line {
         context: &RequestContext,
         request: ModelRequest,
     ) -> Option<Attempt> {
-        let permit = self.unless_closed(gate.enter(try_)).await?.ok()?;
+        let doors = Arc::clone(&self.doors);
+        let permit = self.unless_closed(doors.enter(gate, &request.head.model, try_)).await?.ok()?;
         let pass = self.pass.wait_for(|pass| *pass != Pass::Paused).await.map(|pass| *pass);
         if pass.ok()? != Pass::Open {
             return None;

@@ -2,10 +2,12 @@
 //! batch is cancelled, its window closes, the worker goes away or the lease is lost.
 
 mod asked;
+mod doors;
 mod order;
 mod trial;
 
 pub(crate) use asked::Asked;
+pub(crate) use doors::Doors;
 
 use crate::{
     Core,
@@ -87,6 +89,7 @@ struct Run {
     checkpoint: Checkpoint,
     /// Calls that may be in flight.
     turns: Arc<Turns>,
+    doors: Arc<Doors>,
     /// Lines that a model server has been asked.
     asked: Arc<Asked>,
     /// While the shard is suspect of killing workers: what is still to be asked.
@@ -124,6 +127,7 @@ impl Run {
             twins: HashMap::new(),
             checkpoint: Checkpoint::new(done.len()),
             turns: Turns::new(),
+            doors: Arc::default(),
             asked: Asked::new(done.len()),
             trial: None,
             expired: false,
@@ -224,6 +228,7 @@ impl Run {
             endpoint: self.lease.batch.endpoint,
             traceparent: self.lease.batch.traceparent.clone(),
             pass: self.hold.pass(),
+            doors: Arc::clone(&self.doors),
             sending: {
                 let asked = Arc::clone(&self.asked);
                 Sending::new(move || asked.add(number))
