@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 services=(gateway orchestrator worker tandem simulator)
-binaries=(${services[@]} probe)
+binaries=("${services[@]}" probe)
 registry=${REGISTRY:-tandem}
 tag=${TAG:-latest}
 folder=${1:-}
@@ -30,7 +30,10 @@ build() {
 rust_image=$(sed -n 's/^ARG RUST_IMAGE=//p' infra/docker/Dockerfile)
 if [ -z "$folder" ] && ! docker image inspect "$rust_image" >/dev/null 2>&1 && ! docker pull --quiet "$rust_image" >/dev/null 2>&1; then
     echo "The Rust image can't be pulled: this machine's cargo compiles." >&2
-    cargo build --release --locked ${binaries[@]/#/--bin }
+    auditable=$(sed -n 's/^RUN cargo install --locked //p' infra/docker/Dockerfile)
+    command -v cargo-auditable >/dev/null || cargo install --locked --quiet "$auditable"
+    mapfile -t flags < <(printf -- '--bin\n%s\n' "${binaries[@]}")
+    cargo auditable build --release --locked "${flags[@]}"
     folder=${CARGO_TARGET_DIR:-target}/release
 fi
 
