@@ -44,8 +44,9 @@ if [ -n "$folder" ]; then
     trap 'rm -rf "$context"' EXIT
     mkdir "$context/bin"
     for binary in "${binaries[@]}"; do
-        strip --strip-debug -o "$context/bin/$binary" "$folder/$binary"
+        strip --strip-all -o "$context/bin/$binary" "$folder/$binary"
     done
+    cp "$(gcc -print-file-name=libgcc_s.so.1)" "$context/bin"
     arguments+=(--build-arg BINARIES=prebuilt)
 fi
 if [ -n "${RUNTIME_IMAGE:-}" ]; then arguments+=(--build-arg "RUNTIME_IMAGE=$RUNTIME_IMAGE"); fi
