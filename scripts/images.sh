@@ -30,8 +30,10 @@ build() {
 rust_image=$(sed -n 's/^ARG RUST_IMAGE=//p' infra/docker/Dockerfile)
 if [ -z "$folder" ] && ! docker image inspect "$rust_image" >/dev/null 2>&1 && ! docker pull --quiet "$rust_image" >/dev/null 2>&1; then
     echo "The Rust image can't be pulled: this machine's cargo compiles." >&2
+    auditable=$(sed -n 's/^RUN cargo install --locked //p' infra/docker/Dockerfile)
+    command -v cargo-auditable >/dev/null || cargo install --locked --quiet "$auditable"
     mapfile -t flags < <(printf -- '--bin\n%s\n' "${binaries[@]}")
-    cargo build --release --locked "${flags[@]}"
+    cargo auditable build --release --locked "${flags[@]}"
     folder=${CARGO_TARGET_DIR:-target}/release
 fi
 
@@ -42,8 +44,9 @@ if [ -n "$folder" ]; then
     trap 'rm -rf "$context"' EXIT
     mkdir "$context/bin"
     for binary in "${binaries[@]}"; do
-        strip --strip-debug -o "$context/bin/$binary" "$folder/$binary"
+        strip --strip-all -o "$context/bin/$binary" "$folder/$binary"
     done
+    cp "$(gcc -print-file-name=libgcc_s.so.1)" "$context/bin"
     arguments+=(--build-arg BINARIES=prebuilt)
 fi
 if [ -n "${RUNTIME_IMAGE:-}" ]; then arguments+=(--build-arg "RUNTIME_IMAGE=$RUNTIME_IMAGE"); fi

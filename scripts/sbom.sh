@@ -13,5 +13,10 @@ for service in gateway orchestrator worker tandem simulator; do
     docker save "$image" --output "$archive"
     SYFT_CHECK_FOR_APP_UPDATE=false "$venv/bin/syft" scan "docker-archive:$archive" --source-name "$image" --output "spdx-json=$folder/$service.spdx.json" --quiet
     rm "$archive"
-    echo "$folder/$service.spdx.json: $(grep -c '"SPDXID": "SPDXRef-Package' "$folder/$service.spdx.json") packages"
+    crates=$(grep -o 'pkg:cargo/' "$folder/$service.spdx.json" | wc -l || true)
+    if [ "$crates" = 0 ]; then
+        echo "$image was built without cargo-auditable, so nothing in it says what its crates are: make images" >&2
+        exit 1
+    fi
+    echo "$folder/$service.spdx.json: $crates crates, $(grep -o 'pkg:deb/' "$folder/$service.spdx.json" | wc -l || true) packages of Debian"
 done

@@ -1,5 +1,5 @@
 //! `make compose-test`: the scenarios of this folder's neighbours on compose.yaml, through the public API, and what happens to its containers.
-//! The stack is started once, from nothing, and taken away at the end; what one test breaks is whole again when the next begins.
+//! The stack is started once, from nothing, and taken away at the end; what one test breaks is mended before the next.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -46,7 +46,12 @@ fn main() -> ExitCode {
     let trials = tests.map(|test| {
         let (runtime, stack) = (runtime.clone(), stack.clone());
         Trial::test(test.name, move || {
-            let run = || runtime.block_on((test.run)(&stack));
+            let run = || {
+                runtime.block_on(async {
+                    stack.mend().await;
+                    (test.run)(&stack).await;
+                });
+            };
             std::panic::catch_unwind(AssertUnwindSafe(run)).map_err(|_| stack.log().into())
         })
     });

@@ -4,7 +4,7 @@ use e2e::{Api, eventually, free_address};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
@@ -39,7 +39,7 @@ impl Stack {
         let urls = ports.map(|port| format!("http://127.0.0.1:{port}"));
         let command = line("COMPOSE", "docker compose");
         let environment = environment(ports);
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build().unwrap();
         let api = |url: &str, key: &str| Api::new(client.clone(), url, key);
         let mut stack = Self {
             gateways: [api(&urls[0], ""), api(&urls[1], "")],
@@ -99,13 +99,42 @@ impl Stack {
 
     /// SIGKILL, as the kernel does it to a process out of memory.
     pub(crate) fn kill(&self, service: &str) {
-        self.compose(&["kill", "-s", "SIGKILL", service]);
+        docker(&["kill", &self.container(service)]);
+    }
+
+    /// SIGTERM; it returns when the container has ended, or was killed because it had not.
+    pub(crate) fn stop(&self, service: &str) {
+        docker(&["stop", &self.container(service)]);
+    }
+
+    /// SIGTERM, without waiting for the end.
+    pub(crate) fn begin_to_stop(&self, service: &str) -> Child {
+        Command::new("docker")
+            .args(["stop", &self.container(service)])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("docker runs")
+    }
+
+    /// Stops a container and starts it again.
+    pub(crate) fn restart(&self, service: &str) {
+        docker(&["restart", &self.container(service)]);
     }
 
     /// Starts a container again that was killed or stopped, and waits until it is healthy.
     pub(crate) async fn start(&self, service: &str) {
-        self.compose(&["start", service]);
+        docker(&["start", &self.container(service)]);
         self.until_healthy(service).await;
+    }
+
+    /// Starts what an earlier test has left broken.
+    pub(crate) async fn mend(&self) {
+        for service in ["postgres", "rabbitmq"].into_iter().chain(SERVICES.map(|(service, _)| service)) {
+            if self.inspect(service)["State"]["Running"] == false {
+                docker(&["start", &self.container(service)]);
+            }
+            self.until_healthy(service).await;
+        }
     }
 
     /// Waits for the health check of the service's container.
@@ -125,21 +154,18 @@ impl Stack {
 
     /// The id of the service's container, running or not.
     fn container(&self, service: &str) -> String {
-        let listed = Command::new("docker")
-            .args(["ps", "--all", "--quiet", "--no-trunc"])
-            .args(["--filter", &format!("label=com.docker.compose.project={PROJECT}")])
-            .args(["--filter", &format!("label=com.docker.compose.service={service}")])
-            .args(["--filter", "label=com.docker.compose.oneoff=False"])
-            .output()
-            .expect("docker runs");
-        let id = String::from_utf8(listed.stdout).expect("text").trim().to_owned();
+        let project = format!("label=com.docker.compose.project={PROJECT}");
+        let service_label = format!("label=com.docker.compose.service={service}");
+        let filters =
+            ["--filter", &project, "--filter", &service_label, "--filter", "label=com.docker.compose.oneoff=False"];
+        let id = docker(&[&["ps", "--all", "--quiet", "--no-trunc"], filters.as_slice()].concat()).trim().to_owned();
         assert!(!id.is_empty(), "{service} has no container");
         id
     }
 
     /// What a service answers inside its container, where no port is published.
     pub(crate) fn probe(&self, service: &str, port: u16, path: &str) -> String {
-        self.compose(&["exec", "-T", service, "probe", &format!("http://127.0.0.1:{port}{path}")])
+        docker(&["exec", &self.container(service), "probe", &format!("http://127.0.0.1:{port}{path}")])
     }
 
     /// What a service counts: the sum of a metric over the series that have this label's value.
@@ -174,9 +200,14 @@ impl Stack {
 
 /// What the engine knows of a container or an image.
 pub(crate) fn inspect(arguments: &[&str]) -> Value {
-    let told = Command::new("docker").args(arguments).output().expect("docker runs");
-    assert!(told.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&told.stderr));
-    serde_json::from_slice::<Value>(&told.stdout).expect("JSON")[0].clone()
+    serde_json::from_str::<Value>(&docker(arguments)).expect("JSON")[0].clone()
+}
+
+/// Runs docker and gives what it printed; it has to succeed.
+fn docker(arguments: &[&str]) -> String {
+    let done = Command::new("docker").args(arguments).stdin(Stdio::null()).output().expect("docker runs");
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).expect("text")
 }
 
 pub(crate) fn root() -> PathBuf {

@@ -55,7 +55,7 @@ load() {
 # As bare as the image that it stands for: no shell, no package manager, one user.
 runtime() {
     # Nothing is configured in a tree that is only extracted, so what that would make is made here.
-    bootstrap runtime extract libc6,libgcc-s1,ca-certificates,tzdata \
+    bootstrap runtime extract libc6,ca-certificates,tzdata \
         --dpkgopt='path-exclude=/usr/lib/*/gconv/*' --dpkgopt='path-exclude=/usr/bin/*' --dpkgopt='path-exclude=/usr/sbin/*' \
         --extract-hook='cat "$1"/usr/share/ca-certificates/mozilla/*.crt >"$1/etc/ssl/certs/ca-certificates.crt"' \
         --extract-hook='printf "%s\n" root:x:0:0:root:/root:/sbin/nologin nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin >"$1/etc/passwd"' \
