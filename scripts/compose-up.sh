@@ -4,6 +4,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 [ -e .env ] || cp .env.example .env
+# So that compose by hand finds the bases that stand in for others.
+for base in POSTGRES_IMAGE RABBITMQ_IMAGE; do
+    if [ -n "${!base:-}" ] && ! grep -q "^$base=" .env; then echo "$base=${!base}" >>.env; fi
+done
 docker image inspect "${REGISTRY:-tandem}/gateway:${TAG:-latest}" >/dev/null 2>&1 || scripts/images.sh
 $COMPOSE up --detach
 port=$(sed -n 's/^GATEWAY_1_PORT=//p' .env)

@@ -7,7 +7,12 @@ cd "$(dirname "$0")/.."
 # The name that a file of ours has for a base image.
 default_of() { grep -ohE "\b$1(=|:-)[^}]+" infra/docker/Dockerfile compose.yaml | head -n 1 | sed -E "s/^$1(=|:-)//"; }
 
-is_chosen() { [ -n "${!1:-}" ] || grep -qs "^$1=." .env; }
+# Whether somebody wants another image than we would take.
+is_chosen() {
+    local image=${!1:-}
+    if [ -z "$image" ] && [ -e .env ]; then image=$(sed -n "s/^$1=//p" .env); fi
+    [ -n "$image" ] && [[ "$image" != tandem-airgapped/* ]]
+}
 
 is_there() { docker image inspect "$1" >/dev/null 2>&1 || docker pull --quiet "$1" >/dev/null 2>&1; }
 
