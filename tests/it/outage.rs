@@ -8,6 +8,8 @@ use store::LimitState;
 
 /// A dollar: 1 % of it, which an idle gateway holds for a while, pays for some requests.
 const DOLLAR: i64 = 1_000_000_000;
+/// PostgreSQL's message that all of a `COPY` was sent; the record is there once it has arrived.
+const COPY_DONE: &str = "c\0\0\0\u{4}";
 
 /// A gateway behind a link to the database, with short leases.
 async fn behind_a_link(site: &Site, more: &[(&str, &str)]) -> (Link, Process) {
@@ -112,18 +114,35 @@ async fn a_gateway_that_falls_silent_in_the_middle_of_an_exchange_does_not_hold_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_whose_writing_was_never_answered_is_written_again() {
+async fn a_record_whose_writing_was_never_heard_is_written_again() {
     let site = Site::new(Database::Postgres, 0.0).await;
     site.limit(LimitKind::UsdTotal, DOLLAR).await;
     let (link, gateway) = behind_a_link(&site, &[]).await;
 
-    link.fall_silent_at("INSERT INTO usage_records");
+    link.fall_silent_at("COPY usage_records");
     let asked = ask_shortly(&site, &gateway).await;
     link.silence().await;
     link.restore();
 
     assert_eq!(asked, 200);
     assert_all_is_booked(&site, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_whose_writing_was_never_answered_is_written_once() {
+    let site = Site::new(Database::Postgres, 0.0).await;
+    site.limit(LimitKind::UsdTotal, DOLLAR).await;
+    let (link, gateway) = behind_a_link(&site, &[]).await;
+
+    link.lose_the_answer_to(COPY_DONE);
+    let asked = ask_shortly(&site, &gateway).await;
+    link.silence().await;
+    link.restore();
+
+    assert_eq!(asked, 200);
+    assert_all_is_booked(&site, 1).await;
+    let said = eventually(SOON, async || site.log().contains("usage not written yet"));
+    assert!(said.await, "it was written again: {}", site.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,8 +23,10 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 /// So many of them are kept for `COPY`, which needs a pool of PostgreSQL's own kind.
 const COPY_CONNECTIONS: u32 = 2;
 /// A process that vanishes in the middle of a transaction, with nobody telling the server, would hold its locks for hours.
-/// Transactions here never wait for anything but the database.
-const ABANDON_TRANSACTIONS: &str = "SET idle_in_transaction_session_timeout = '10s'";
+/// Transactions here never wait for anything but the database; a `COPY` that is cut short is no idle transaction, so the server
+/// also asks whether anybody is there.
+const ABANDON_TRANSACTIONS: &str = "SET idle_in_transaction_session_timeout = '10s'; \
+    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3";
 const SQLITE_READERS: u32 = 4;
 
 /// A statement ready to be bound and run.

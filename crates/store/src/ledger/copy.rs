@@ -45,16 +45,18 @@ async fn write(
     records: &[UsageRecord],
     publishes: bool,
 ) -> sqlx::Result<()> {
-    let mut tx = connection.begin().await?;
-    send(&mut tx, &format!("usage_records ({COLUMNS})"), records, |record, out| NewRow::from(record).copy_to(out))
-        .await?;
-    if publishes {
-        send(&mut tx, "usage_outbox (usage_id)", records, |record, out| {
-            out.row(1);
-            out.text(record.id.as_str());
-        })
-        .await?;
+    let into = format!("usage_records ({COLUMNS})");
+    let whole = |record: &UsageRecord, out: &mut Out| NewRow::from(record).copy_to(out);
+    if !publishes {
+        return send(connection, &into, records, whole).await;
     }
+    let mut tx = connection.begin().await?;
+    send(&mut tx, &into, records, whole).await?;
+    send(&mut tx, "usage_outbox (usage_id)", records, |record, out| {
+        out.row(1);
+        out.text(record.id.as_str());
+    })
+    .await?;
     tx.commit().await
 }
 
