@@ -17,7 +17,8 @@ pub(crate) enum WebhooksAction {
     /// Make a webhook; its secret is shown once.
     Create {
         /// Where events go: an https URL.
-        url: String,
+        #[arg(value_name = "URL")]
+        receiver: String,
         /// Which events it wants.
         #[arg(
             long,
@@ -91,8 +92,8 @@ pub(crate) async fn run(args: WebhooksArgs) -> anyhow::Result<()> {
     let api = Api::new(&args.api)?;
     match args.action {
         WebhooksAction::List { json } => list(&api, json).await?,
-        WebhooksAction::Create { url, events, description, json } => {
-            let body = json!({"url": url, "events": events, "description": description});
+        WebhooksAction::Create { receiver, events, description, json } => {
+            let body = json!({"url": receiver, "events": events, "description": description});
             let webhook = api.json(api.request(Method::POST, "/v1/webhooks").json(&body)).await?;
             if json { println!("{webhook}") } else { print_secret(&webhook) }
         }
