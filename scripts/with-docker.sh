@@ -32,6 +32,7 @@ if ! engine_runs; then
     dockerd >"$log" 2>&1 &
     engine=$!
     stop() {
+        # One that has ended by itself can't be killed, and one that was killed ends with the signal's code: neither is a fault.
         kill "$engine" 2>/dev/null && wait "$engine" || true
         rm -f "$log"
     }

@@ -16,8 +16,6 @@ use http::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::{Deserialize, de::DeserializeOwned};
 
-/// What hyper makes room for when it reads.
-const READ_BUFFER_BYTES: usize = 8 << 10;
 const FORM: &str = "multipart/form-data";
 
 /// A whole JSON body, not looked into yet.
@@ -165,15 +163,10 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, bounds: Bounds) -> Res
     }
     let body = Limited::new(body, bounds.json_bytes);
     match body.collect().await {
-        Ok(collected) => Ok(on_its_own(collected.to_bytes())),
+        Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large(bounds.json_bytes)),
         Err(error) => Err(Error::invalid("The request ended before its body was complete.").with_source(error)),
     }
-}
-
-/// A small body is a part of what its connection reads into, which stays for as long as the body does: a stream's whole life.
-fn on_its_own(body: Bytes) -> Bytes {
-    if body.len() < READ_BUFFER_BYTES / 2 { Bytes::copy_from_slice(&body) } else { body }
 }
 
 fn too_large(limit: usize) -> Error {
