@@ -106,36 +106,48 @@ async fn listen(listener: TcpListener, server: Arc<watch::Sender<String>>, state
     }
 }
 
+/// How the carrying of one connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// One of both ends closed it, or the link was cut.
+    Closed,
+    Silent,
+}
+
 /// Carries one connection. How it ended, both ends see for themselves.
 async fn carry(client: TcpStream, server: String, state: Arc<watch::Sender<State>>) -> io::Result<()> {
     let server = TcpStream::connect(server).await?;
     let (mut client, mut server) = (client.into_split(), server.into_split());
     let carried = async {
         tokio::select! {
-            done = send(&mut client.0, &mut server.1, &state) => done,
-            done = copy(&mut server.0, &mut client.1) => done.map(drop),
+            end = send(&mut client.0, &mut server.1, &state) => end,
+            done = copy(&mut server.0, &mut client.1) => done.map(|_bytes| End::Closed),
         }
     };
     let mut news = state.subscribe();
     let disturbed = news.wait_for(|state| matches!(state, State::Cut | State::Silent));
-    let state = tokio::select! {
+    let end = tokio::select! {
         biased;
-        state = disturbed => state.map(|state| *state),
-        done = carried => return done,
+        state = disturbed => match state {
+            Ok(state) if *state == State::Silent => End::Silent,
+            _ => End::Closed,
+        },
+        end = carried => end?,
     };
-    if matches!(state, Ok(State::Silent)) {
+    if end == End::Silent {
         // Keeps both ends open for as long as the link exists.
         std::future::pending::<()>().await;
     }
     Ok(())
 }
 
-async fn send(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, state: &Arc<watch::Sender<State>>) -> io::Result<()> {
+/// Falls silent by its own decision: a link that is restored at once may never show the state to this connection.
+async fn send(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, state: &watch::Sender<State>) -> io::Result<End> {
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let read = from.read(&mut piece).await?;
         if read == 0 {
-            return Ok(());
+            return Ok(End::Closed);
         }
         let now = *state.borrow();
         let is_about = |words: &str| piece[..read].windows(words.len()).any(|window| window == words.as_bytes());
@@ -151,5 +163,5 @@ async fn send(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, state: &Arc<wat
         }
     }
     state.send_replace(State::Silent);
-    std::future::pending().await
+    Ok(End::Silent)
 }
