@@ -19,7 +19,8 @@ pub struct ModelRequest {
     pub head: wire::head::Head,
     /// The caller's `anthropic-beta` header, for Anthropic's API only.
     pub betas: Option<String>,
-    /// Who wants to know when it goes out to a model server. It may be told later than that, never earlier.
+    /// Who wants to know when it goes out to a model server. It may be told later than that, never earlier; a caller who has to
+    /// go gives a request up that it was not told of.
     pub sending: Option<Sending>,
 }
 

@@ -13,7 +13,14 @@ use bytes::Bytes;
 use domain::{BatchId, Class, Endpoint, Error, Kind, RequestContext, RequestId, Result, TenantId, Usage};
 use http::StatusCode;
 use orchestrator::{Dialect, ModelRequest, Sending};
-use std::{sync::Arc, time::Instant};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 use store::Side;
 use tokio::sync::watch;
 use wire::batch::InputLine;
@@ -62,7 +69,7 @@ fn parse(line: &Line, body: Bytes) -> Result<ModelRequest> {
         Endpoint::Completions => Dialect::Completions,
         Endpoint::Embeddings => Dialect::Embeddings,
     };
-    Ok(ModelRequest { sending: Some(line.sending.clone()), ..ModelRequest::parse(dialect, body)? })
+    ModelRequest::parse(dialect, body)
 }
 
 impl Line {
@@ -93,13 +100,14 @@ impl Line {
         }
     }
 
-    /// One call within the gate of its model; `None` when told to stop before it began.
+    /// One call within the gate of its model; `None` when told to stop before it went out to a model server. Until then it has
+    /// cost nothing, and the room that it waits for is somebody else's.
     async fn call(
         &mut self,
         core: &Core,
         (gate, try_): (&Gate, Try),
         context: &RequestContext,
-        request: ModelRequest,
+        mut request: ModelRequest,
     ) -> Option<Attempt> {
         let doors = Arc::clone(&self.doors);
         let permit = self.unless_closed(doors.enter(gate, &request.head.model, try_)).await?.ok()?;
@@ -107,8 +115,15 @@ impl Line {
         if pass.ok()? != Pass::Open {
             return None;
         }
-        let call = attempt(core, context, request);
-        let attempt = match tokio::time::timeout(core.settings.call_timeout, call).await {
+        let gone_out = Arc::new(AtomicBool::new(false));
+        request.sending = Some(self.sending_and_marking(&gone_out));
+        let mut call = pin!(tokio::time::timeout(core.settings.call_timeout, attempt(core, context, request)));
+        let ended = match self.unless_closed(&mut call).await {
+            Some(ended) => ended,
+            None if gone_out.load(Ordering::Relaxed) => call.await,
+            None => return None,
+        };
+        let attempt = match ended {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Attempt::Failure(error),
             Err(_) => Attempt::Failure(Error::new(Kind::Timeout, "The model did not answer in time.")),
@@ -116,6 +131,14 @@ impl Line {
         drop(permit);
         gate.saw(matches!(attempt.remedy(), Remedy::Charge | Remedy::Forgive));
         Some(attempt)
+    }
+
+    fn sending_and_marking(&self, gone_out: &Arc<AtomicBool>) -> Sending {
+        let (sending, gone_out) = (self.sending.clone(), Arc::clone(gone_out));
+        Sending::new(move || {
+            gone_out.store(true, Ordering::Relaxed);
+            sending.tell();
+        })
     }
 
     /// Waits for `work`, but not longer than new calls are allowed.

@@ -147,6 +147,29 @@ async fn a_drained_worker_hands_its_shards_over_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_goes_waits_for_calls_under_way_and_not_for_those_that_wait_for_room() {
+    let mut bench = Bench::new().await;
+    bench.settings.drain_grace_ms = 3_600_000;
+    let worker = bench.work();
+    let batch = bench.batch(&[messages("hang", 3), messages("queued", 5)].concat()).await;
+    bench.eventually(async || bench.model.in_flight().len() == 8).await;
+
+    let ended = async {
+        bench.eventually(async || bench.model.in_flight().len() == 3).await;
+        assert!(bench.model.in_flight().iter().all(|message| message.starts_with("hang")));
+        bench.model.let_go();
+    };
+    tokio::join!(worker.stop(), ended);
+    let answered = bench.store.batch_by_id(&batch).await.unwrap().unwrap().counts.completed;
+    let _worker = bench.work();
+
+    assert_eq!(answered, 3);
+    let batch = bench.end(&batch, BatchStatus::Completed).await;
+    assert_eq!(bench.files(&batch, 8).await.output.len(), 8);
+    assert_eq!(batch.redone_requests, 0, "no model server was asked twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn second_tries_take_a_tenth_of_the_calls_and_the_others_go_on() {
     let mut bench = Bench::new().await;
     bench.settings.concurrency = 10;

@@ -20,7 +20,7 @@ pub(crate) const MODEL: &str = "m";
 
 /// Answers `ok`, refuses `bad`, is busy three times for `busy`, refuses our key four times for `locked`, fails for
 /// `broken`, panics for `panic`, keeps `hang` waiting until told otherwise, and `lethal` for ever. `shaky`
-/// fails once and hangs then.
+/// fails once and hangs then. `queued` hangs before a model server has heard of it.
 pub(crate) struct Model {
     calls: Mutex<HashMap<String, u32>>,
     traces: Mutex<HashSet<Option<String>>>,
@@ -126,12 +126,15 @@ impl ModelBackend for Model {
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let content = body["messages"][0]["content"].as_str().unwrap().to_owned();
         let count = self.count(&content);
-        request.sending.iter().for_each(Sending::tell);
+        let word = content.split(' ').next().unwrap();
+        if word != "queued" {
+            request.sending.iter().for_each(Sending::tell);
+        }
         let _passenger = self.board(&content, count);
         self.traces.lock().unwrap().insert(context.traceparent.clone());
-        match content.split(' ').next().unwrap() {
+        match word {
             "shaky" if count == 1 => return Err(Error::new(Kind::BadUpstream, "shaky")),
-            "hang" | "shaky" => {
+            "hang" | "shaky" | "queued" => {
                 let (mut holds, mut answered) = (self.holds.subscribe(), self.answered.subscribe());
                 tokio::select! {
                     released = holds.wait_for(|holds| !holds) => drop(released.unwrap()),
