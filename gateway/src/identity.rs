@@ -2,6 +2,7 @@
 //! no request waits for a database.
 
 mod bearer;
+mod guard;
 mod keys;
 mod scopes;
 mod settings;
@@ -11,16 +12,11 @@ pub use domain::claims::{Condition, Rule, TenantOf, Test};
 pub(crate) use scopes::{no_such_model, require_model, require_models};
 pub use settings::{IdentitySettings, IssuerSettings};
 
-use crate::{app::App, replay};
-use axum::{
-    Router,
-    extract::{Request, State},
-    middleware::{self, Next},
-    response::Response,
-};
-use chassis::{drain::Drain, http::ApiError, jwt, trace::TraceContext};
-use domain::{Caller, Class, RequestContext, RequestId, Result, Scope, Wishes};
-use http::Extensions;
+use crate::app::App;
+use axum::Router;
+use chassis::{drain::Drain, jwt};
+use domain::{Caller, Result, Scope};
+use guard::Guard;
 use keys::Keys;
 use std::{sync::Arc, time::Duration};
 use store::Store;
@@ -39,6 +35,11 @@ impl Identity {
     pub(crate) fn new(settings: &IdentitySettings, store: Store, miss_interval: Duration) -> Self {
         let note_uses = Duration::from_millis(settings.last_used_ms.max(1));
         Self { keys: Keys::new(store, miss_interval), tokens: Tokens::new(settings), note_uses }
+    }
+
+    /// Whose key this is, as far as memory knows. A token is verified by [`Identity::caller`].
+    fn known(&self, credential: &str) -> Option<Arc<Caller>> {
+        self.keys.known(credential)
     }
 
     /// Whose credential this is.
@@ -85,33 +86,7 @@ async fn pause(period: Duration, drain: &Drain) -> bool {
     drain.token().run_until_cancelled(tokio::time::sleep(period)).await.is_some()
 }
 
-/// Lets only callers with `scope` reach these routes, whose handlers find an `Arc<Caller>` and a [`RequestContext`].
+/// Lets only callers with `scope` reach these routes, whose handlers find an `Arc<Caller>` and a `RequestContext`.
 pub(crate) fn guard(routes: Router<App>, scope: Scope, app: &App) -> Router<App> {
-    routes.route_layer(middleware::from_fn_with_state((app.clone(), scope), admit))
-}
-
-async fn admit(
-    State((app, scope)): State<(App, Scope)>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    let caller = app.gateway.identity.caller(bearer::credential(request.headers())?).await?;
-    scopes::require(&caller, scope)?;
-    let context = context(request.extensions(), &caller);
-    request.extensions_mut().insert(caller);
-    request.extensions_mut().insert(context);
-    replay::once(&app, request, next).await
-}
-
-fn context(extensions: &Extensions, caller: &Caller) -> RequestContext {
-    RequestContext {
-        request_id: extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::generate),
-        tenant: caller.tenant.clone(),
-        key: caller.key.clone(),
-        class: Class::Interactive,
-        traceparent: extensions.get::<TraceContext>().map(TraceContext::traceparent),
-        deadline: None,
-        // What the caller may wish for; what is wished stands in the request.
-        wishes: Wishes { explain: caller.scopes.contains(Scope::Admin), ..Wishes::default() },
-    }
+    routes.route_layer(Guard { app: app.clone(), scope })
 }

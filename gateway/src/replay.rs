@@ -20,14 +20,23 @@ pub(crate) use replays::Replays;
 pub use settings::ReplaySettings;
 
 use crate::app::App;
-use axum::{extract::Request, middleware::Next, response::Response};
+use axum::{extract::Request, response::Response, routing::Route};
 use chassis::http::ApiError;
+use http::HeaderMap;
+use tower::Service;
 
-/// Lets a request on, once for each key it brings. Without one it costs a look at its headers.
-pub(crate) async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiError> {
-    if !request.headers().contains_key(said::IDEMPOTENCY_KEY) {
-        return Ok(next.run(request).await);
-    }
-    // Apart, so that other requests don't carry its future.
-    Box::pin(answer::answer(app, request, next)).await
+/// Whether a request is to be run once: it brings a key.
+pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
+    headers.contains_key(said::IDEMPOTENCY_KEY)
+}
+
+/// Lets a request on to its `route`, once for each key it brings.
+pub(crate) async fn once(app: &App, request: Request, route: Route) -> Result<Response, ApiError> {
+    if is_wanted(request.headers()) { answer::answer(app, request, route).await } else { Ok(run(request, route).await) }
+}
+
+async fn run(request: Request, mut route: Route) -> Response {
+    // Routes are always ready.
+    let Ok(response) = route.call(request).await;
+    response
 }

@@ -63,17 +63,19 @@ impl Keys {
     /// Whose secret this is. One that is not in the snapshot may be new, so it is looked for once more; such looks are
     /// shared by everyone who waits and spaced apart, so that guessing keys does not load the database.
     pub(super) async fn caller(&self, secret: &str) -> Result<Arc<Caller>> {
-        if !secret.starts_with(PREFIX) || secret.len() > MAX_SECRET_BYTES {
-            return Err(unknown());
-        }
-        let digest = Sha256::digest(secret.as_bytes()).into();
-        if let Some(caller) = self.known(&digest) {
+        let digest = digest(secret).ok_or_else(unknown)?;
+        if let Some(caller) = self.of(&digest) {
             return Ok(caller);
         }
         self.refresh_after(Instant::now()).await.map_err(|error| {
             Error::unavailable("Your API key can't be checked right now; try again shortly.").with_source(error)
         })?;
-        self.known(&digest).ok_or_else(unknown)
+        self.of(&digest).ok_or_else(unknown)
+    }
+
+    /// Whose secret this is, if it is in the snapshot.
+    pub(super) fn known(&self, secret: &str) -> Option<Arc<Caller>> {
+        self.of(&digest(secret)?)
     }
 
     /// The tenant of that name, if there is one that is not disabled. A missing one may be new.
@@ -109,7 +111,7 @@ impl Keys {
         outcome
     }
 
-    fn known(&self, digest: &Digested) -> Option<Arc<Caller>> {
+    fn of(&self, digest: &Digested) -> Option<Arc<Caller>> {
         let snapshot = self.snapshot.load();
         let known = snapshot.secrets.get(digest)?;
         let now_ms = Utc::now().timestamp_millis();
@@ -154,6 +156,12 @@ fn known(key: KeyRecord, uses: &mut HashMap<KeyId, LastUse>) -> (Digested, Known
     let last_use = Arc::clone(uses.entry(id.clone()).or_default());
     let caller = Arc::new(Caller { tenant, key: Some(id), principal: None, scopes, models });
     (digest, Known { digest, caller, expires_at_ms, last_use })
+}
+
+/// By what a secret is known, if it can be one.
+fn digest(secret: &str) -> Option<Digested> {
+    let can_be = secret.starts_with(PREFIX) && secret.len() <= MAX_SECRET_BYTES;
+    can_be.then(|| Sha256::digest(secret.as_bytes()).into())
 }
 
 fn unknown() -> Error {

@@ -10,7 +10,7 @@ use super::{
     running::Running,
 };
 use crate::app::App;
-use axum::{body::Body, extract::Request, middleware::Next, response::Response};
+use axum::{body::Body, extract::Request, response::Response, routing::Route};
 use bytes::Bytes;
 use futures::FutureExt;
 use http_body_util::BodyExt;
@@ -38,7 +38,7 @@ pub(super) struct Leader {
 /// The request, and who runs it.
 pub(super) struct Job {
     pub(super) request: Request,
-    pub(super) next: Next,
+    pub(super) route: Route,
 }
 
 /// Who answers.
@@ -119,7 +119,7 @@ impl Leader {
 
     /// Reads the answer into the log.
     async fn read(&self, job: Job) -> (Head, End) {
-        let (parts, body) = job.next.run(job.request).await.into_parts();
+        let (parts, body) = super::run(job.request, job.route).await.into_parts();
         let head = Head::of(&parts);
         self.running.open(Ok(head.clone()));
         let numbering = head.is_event_stream().then(Numbering::default);
@@ -232,6 +232,6 @@ impl Leader {
 pub(super) async fn look_through(mut job: Job) -> Result<String, Response> {
     let uploaded = Uploaded::default();
     job.request.extensions_mut().insert(Upload { uploaded: uploaded.clone(), is_kept: false });
-    let response = job.next.run(job.request).await;
+    let response = super::run(job.request, job.route).await;
     uploaded.get().ok_or(response)
 }

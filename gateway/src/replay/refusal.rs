@@ -25,7 +25,7 @@ impl Refusal {
                 "This idempotency key was used for another request; a new request needs a new key.",
             )
             .with_code("idempotency_key_reused")
-            .with_param(super::said::IDEMPOTENCY_KEY),
+            .with_param(super::said::IDEMPOTENCY_KEY.as_str()),
             Self::TooLarge => Error::new(
                 Kind::Conflict,
                 "The request with this idempotency key was answered, and its answer is too large to be replayed. \

@@ -1,12 +1,12 @@
 //! What a request says about being sent again: its key, the last event its client saw, and what it is.
 
-use axum::http::{HeaderMap, Method, Uri};
 use domain::{Error, Result};
+use http::{HeaderMap, HeaderName, Method, Uri};
 use orchestrator::Dialect;
 use sha2::{Digest, Sha256};
 
-pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
-const LAST_EVENT_ID: &str = "last-event-id";
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const KEY_BYTES: usize = 255;
 
 /// A part of the API whose requests may be sent again.
@@ -44,7 +44,7 @@ pub(super) fn key_sha256(headers: &HeaderMap) -> Result<String> {
         let text = format!(
             "The header `{IDEMPOTENCY_KEY}` must be there once, with 1 to {KEY_BYTES} visible ASCII characters."
         );
-        return Err(Error::invalid(text).with_param(IDEMPOTENCY_KEY).with_code("invalid_idempotency_key"));
+        return Err(Error::invalid(text).with_param(IDEMPOTENCY_KEY.as_str()).with_code("invalid_idempotency_key"));
     }
     Ok(hex(&Sha256::digest(key)))
 }
@@ -59,7 +59,7 @@ pub(super) fn last_event(headers: &HeaderMap) -> Result<u64> {
     number.ok_or_else(|| {
         let text =
             format!("The header `{LAST_EVENT_ID}` must be the whole number in the `id:` of the last event you saw.");
-        Error::invalid(text).with_param(LAST_EVENT_ID)
+        Error::invalid(text).with_param(LAST_EVENT_ID.as_str())
     })
 }
 
@@ -82,10 +82,10 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
-    fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
-        let value = |text: &&str| (HeaderName::from_static(name), HeaderValue::from_str(text).unwrap());
+    fn headers(name: HeaderName, values: &[&str]) -> HeaderMap {
+        let value = |text: &&str| (name.clone(), HeaderValue::from_str(text).unwrap());
         values.iter().map(value).collect::<Vec<_>>().into_iter().fold(HeaderMap::new(), |mut all, (name, value)| {
             all.append(name, value);
             all
