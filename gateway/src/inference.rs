@@ -18,7 +18,7 @@ use bytes::Bytes;
 use chassis::http::ApiError;
 use domain::{Caller, Error, Money, RequestContext, Result, Wishes};
 use futures::{Stream, StreamExt};
-use http::{HeaderName, HeaderValue, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 use orchestrator::{Dialect, Frame, ModelBody, ModelRequest, ModelResponse, Served};
 use std::{
     convert::Infallible,
@@ -36,7 +36,7 @@ const CACHE: HeaderName = HeaderName::from_static("x-tandem-cache");
 const EXPLAIN: HeaderName = HeaderName::from_static("x-tandem-explain");
 /// Headers that are added to an answer here and further out, about.
 const ADDED_HEADERS: usize = 20;
-const BETAS: &str = "anthropic-beta";
+const BETAS: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// `POST /v1/chat/completions`
 pub(crate) async fn chat(state: State<App>, call: Call) -> Result<Response, ApiError> {
@@ -129,13 +129,13 @@ fn to_response(answer: ModelResponse, entry: Entry, cut: CancellationToken, dial
     *response.headers_mut() = answer.headers;
     // At once: a map that grows by itself is built anew several times.
     response.headers_mut().reserve(ADDED_HEADERS);
-    response.headers_mut().extend(answer.served.iter().flat_map(told));
+    answer.served.iter().for_each(|served| tell(served, response.headers_mut()));
     rates.write(response.headers_mut());
     response
 }
 
-/// Who answered, as headers.
-fn told(served: &Served) -> Vec<(HeaderName, HeaderValue)> {
+/// Says who answered.
+fn tell(served: &Served, headers: &mut HeaderMap) {
     let cost = served.cost.map(Money::to_usd);
     let texts = [
         (MODEL, Some(served.model.as_str())),
@@ -144,8 +144,12 @@ fn told(served: &Served) -> Vec<(HeaderName, HeaderValue)> {
         (CACHE, served.is_cached.then_some("hit")),
         (EXPLAIN, served.explanation.as_deref()),
     ];
-    let texts = texts.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::from_str(text?).ok()?)));
-    texts.chain([(ATTEMPTS, HeaderValue::from(served.attempts))]).collect()
+    for (name, text) in texts {
+        if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    headers.insert(ATTEMPTS, HeaderValue::from(served.attempts));
 }
 
 /// The same as the last comment of a stream, whose cost is known only then.

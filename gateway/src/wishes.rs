@@ -1,13 +1,13 @@
 //! What a caller may wish for besides the answer, as headers.
 
 use domain::{Error, Money, Result, Wishes};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use std::time::Duration;
 
-const TIMEOUT: &str = "x-request-timeout";
-const CACHE: &str = "x-tandem-cache";
-const EXPLAIN: &str = "x-tandem-explain";
-const MAX_COST: &str = "x-tandem-max-cost-usd";
+const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+const CACHE: HeaderName = HeaderName::from_static("x-tandem-cache");
+const EXPLAIN: HeaderName = HeaderName::from_static("x-tandem-explain");
+const MAX_COST: HeaderName = HeaderName::from_static("x-tandem-max-cost-usd");
 const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// How long the caller wants to wait at most: seconds, or a number with a unit.
@@ -15,12 +15,12 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 /// # Errors
 /// `InvalidRequest` when it is neither.
 pub(crate) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>> {
-    let Some(text) = text(headers, TIMEOUT)? else { return Ok(None) };
+    let Some(text) = text(headers, &TIMEOUT)? else { return Ok(None) };
     let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let read =
         seconds.or_else(|| humantime::parse_duration(text).ok()).filter(|wait| !wait.is_zero() && *wait <= LONGEST);
     read.map(Some)
-        .ok_or_else(|| wrong(TIMEOUT, text, "seconds like `30` or `1.5`, or a span like `1500ms`, up to a day"))
+        .ok_or_else(|| wrong(&TIMEOUT, text, "seconds like `30` or `1.5`, or a span like `1500ms`, up to a day"))
 }
 
 /// The wishes of a request whose key allows what `allowed` says: only an operator's key explains.
@@ -28,17 +28,17 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>> {
 /// # Errors
 /// `InvalidRequest` for a value that means nothing.
 pub(crate) fn read(headers: &HeaderMap, allowed: Wishes) -> Result<Wishes> {
-    let cache = match text(headers, CACHE)? {
+    let cache = match text(headers, &CACHE)? {
         None => None,
         Some("on") => Some(true),
         Some("off") => Some(false),
-        Some(other) => return Err(wrong(CACHE, other, "`on` or `off`")),
+        Some(other) => return Err(wrong(&CACHE, other, "`on` or `off`")),
     };
-    let budget = match text(headers, MAX_COST)? {
+    let budget = match text(headers, &MAX_COST)? {
         None => None,
-        Some(text) => Some(money(text).ok_or_else(|| wrong(MAX_COST, text, "an amount of US dollars like `0.02`"))?),
+        Some(text) => Some(money(text).ok_or_else(|| wrong(&MAX_COST, text, "an amount of US dollars like `0.02`"))?),
     };
-    let explain = allowed.explain && text(headers, EXPLAIN)? == Some("1");
+    let explain = allowed.explain && text(headers, &EXPLAIN)? == Some("1");
     Ok(Wishes { budget, cache, explain })
 }
 
@@ -47,23 +47,24 @@ fn money(text: &str) -> Option<Money> {
     Some(Money::from_nanos((dollars * 1e9).round() as i64))
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     value.to_str().map(|text| Some(text.trim())).map_err(|_| wrong(name, "not text", "plain text"))
 }
 
-fn wrong(name: &str, given: &str, allowed: &str) -> Error {
+fn wrong(name: &HeaderName, given: &str, allowed: &str) -> Error {
     let shown: String = given.chars().take(64).collect();
-    Error::invalid(format!("The header `{name}` has the value `{shown}`; allowed is {allowed}.")).with_param(name)
+    Error::invalid(format!("The header `{name}` has the value `{shown}`; allowed is {allowed}."))
+        .with_param(name.as_str())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
-    fn headers(name: &'static str, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())])
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
     }
 
     #[test]
@@ -72,7 +73,7 @@ mod tests {
             assert_eq!(timeout(&headers(TIMEOUT, text)).unwrap(), Some(Duration::from_millis(millis)));
         }
         for text in ["0", "-1", "soon", "1e9", ""] {
-            assert_eq!(timeout(&headers(TIMEOUT, text)).unwrap_err().param(), Some(TIMEOUT), "{text}");
+            assert_eq!(timeout(&headers(TIMEOUT, text)).unwrap_err().param(), Some(TIMEOUT.as_str()), "{text}");
         }
         assert_eq!(timeout(&HeaderMap::new()).unwrap(), None);
     }
