@@ -124,7 +124,7 @@ soak: ## ten minutes of 500 streams while model servers fail (MINUTES=10): leaks
 
 chaos: ## every fault of the matrix on real processes and servers, a quarter of an hour; writes docs/kill-matrix.md
 	$(CARGO) build --workspace --bins --locked
-	scripts/with-postgres.sh scripts/with-rabbitmq.sh scripts/with-pubsub.sh scripts/with-faketime.sh $(CARGO) test -p e2e --test chaos --locked
+	scripts/with-postgres.sh scripts/with-rabbitmq.sh scripts/with-pubsub.sh scripts/with-faketime.sh $(CARGO) test --workspace --test chaos --locked
 
 fuzz: ## every fuzz target for a minute (SECONDS=60): codecs, the look into requests, rights of tokens
 	scripts/fuzz.sh $(or $(SECONDS),60)

@@ -18,6 +18,9 @@ use tracing::{info, warn};
 /// Between two tries to listen.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// So many mishaps in a row send a job to the dead letters: about a minute of them.
+const MOST_MISHAPS: u32 = 20;
+
 /// What is wrong may quote what its sender wrote.
 const REASON_CHARS: usize = 1_000;
 
@@ -53,7 +56,7 @@ async fn take(core: &Core, intake: &Intake, drain: &Drain, submitted: Submitted)
                 info!(batch.id = %batch, "a job became {batch}");
                 break submitted.accept().await;
             }
-            Err(error) if is_passing(&error) => {
+            Err(error) if is_passing(&error, attempt) => {
                 core.instruments.job(JobOutcome::Delayed);
                 warn!(error = %error.chain(), attempt, "a job waits");
             }
@@ -75,9 +78,14 @@ async fn take(core: &Core, intake: &Intake, drain: &Drain, submitted: Submitted)
     }
 }
 
-/// Whether the same message may do in a moment. A limit that is reached may stay so for hours, and others wait behind it.
-fn is_passing(error: &Error) -> bool {
-    error.kind().is_retryable() && !matches!(error.kind(), Kind::RateLimited { .. })
+/// Whether the same message may do in a moment. A limit that is reached may stay so for hours, and others wait behind it; what goes
+/// wrong inside of us again and again may be this message's doing.
+fn is_passing(error: &Error, attempt: u32) -> bool {
+    match error.kind() {
+        Kind::RateLimited { .. } => false,
+        Kind::Internal => attempt < MOST_MISHAPS,
+        kind => kind.is_retryable(),
+    }
 }
 
 /// What the sender needs to mend it: the error as the API would say it.
@@ -230,9 +238,17 @@ mod tests {
     fn a_full_quota_is_a_reason_and_a_stumbling_database_is_none() {
         let full = Error::new(Kind::RateLimited { retry_after: None }, "full").with_code("token_limit_exceeded");
 
-        assert!(!is_passing(&full));
+        assert!(!is_passing(&full, 0));
         assert_eq!(reason(&full), "token_limit_exceeded: full");
-        assert!(is_passing(&Error::unavailable("away")));
-        assert!(!is_passing(&Error::invalid("no").with_param("tenant")));
+        assert!(is_passing(&Error::unavailable("away"), u32::MAX));
+        assert!(!is_passing(&Error::invalid("no").with_param("tenant"), 0));
+    }
+
+    #[test]
+    fn a_job_that_goes_wrong_inside_of_us_is_not_tried_for_ever() {
+        let mishap = Error::internal("of our own making");
+
+        assert!(is_passing(&mishap, 0) && is_passing(&mishap, MOST_MISHAPS - 1));
+        assert!(!is_passing(&mishap, MOST_MISHAPS));
     }
 }
