@@ -264,8 +264,9 @@ impl Meter {
             recent as i64
         };
         let is_warm = self.demand.last_at.is_some_and(|at| now < at + IDLE_HOLD);
-        let idle = self.demand.largest.min(self.limit.amount.saturating_mul(IDLE_PERCENT) / 100);
-        let idle = if is_warm && idle >= self.demand.largest { idle } else { 0 };
+        // A burst after a pause shall not have to wait for the database.
+        let share = self.limit.amount.saturating_mul(IDLE_PERCENT) / 100;
+        let idle = if is_warm && share >= self.demand.largest { share } else { 0 };
         recent.max(self.demand.unmet).max(idle)
     }
 
@@ -424,6 +425,23 @@ mod tests {
         meter.settle(charge, 1, now);
 
         assert_eq!(meter.check(1, None, now), Check::Fits);
+    }
+
+    #[test]
+    fn a_burst_after_a_pause_is_admitted_from_memory() {
+        let now = Instant::now();
+        let mut meter = Meter {
+            limit: Limit { amount: 5_000, ..meter(LimitKind::RequestsPerMinute).limit },
+            ..leased(LimitKind::RequestsPerMinute, 10, now)
+        };
+        meter.charge(1, now);
+        let later = now + HORIZON * 2;
+
+        let report = meter.report(later).unwrap();
+        meter.granted(&grant(report.want, 5_000), TTL, later);
+
+        assert_eq!(meter.check(50, None, later), Check::Fits, "a hundredth of the limit");
+        assert_eq!(meter.check(51, None, later), Check::Ask);
     }
 
     #[test]
