@@ -31,6 +31,8 @@ use tokio::{
 const MOST_IN_ONE: usize = 500;
 /// So many are written at once, in transactions side by side.
 const MOST_AT_ONCE: usize = 4 * MOST_IN_ONE;
+/// So many records are freed between two looks at requests.
+const FREED_AT_ONCE: usize = 50;
 /// A try that takes longer gets no answer any more: the connection is one of a host that is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause between two tries to write, at most.
@@ -139,7 +141,11 @@ impl Ledger {
 
     async fn write_all(&self, records: &mut Vec<UsageRecord>) {
         join_all(records.chunks(MOST_IN_ONE).map(|part| self.write(part))).await;
-        records.clear();
+        // Their memory has left the caches: freed all at once they would hold up requests.
+        while !records.is_empty() {
+            records.truncate(records.len().saturating_sub(FREED_AT_ONCE));
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Writes `records` however long that takes: writing twice is the same as writing once.
