@@ -145,7 +145,11 @@ impl Decoder {
             return self.data.take().map(|data| Event { event, data });
         }
         self.fresh = false;
-        self.read_field(&String::from_utf8_lossy(&line));
+        // Nearly every line is UTF-8, which is seen twenty times faster than it is mended.
+        match str::from_utf8(&line) {
+            Ok(text) => self.read_field(text),
+            Err(_) => self.read_field(&String::from_utf8_lossy(&line)),
+        }
         // The next line uses the same memory.
         line.clear();
         self.line = line;
