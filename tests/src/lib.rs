@@ -6,6 +6,7 @@ mod collector;
 mod hooks;
 mod issuer;
 mod link;
+mod own_database;
 pub mod pubsub;
 pub mod scenarios;
 mod served;
@@ -17,6 +18,7 @@ pub use issuer::Issuer;
 pub use link::Link;
 
 use domain::{Limit, LimitId, LimitKind, SubjectKind, TenantId};
+use own_database::OwnDatabase;
 use serde_json::{Value, json};
 use simulator::{Simulator, SimulatorSettings};
 use std::{
@@ -64,6 +66,7 @@ pub struct Site {
     http: reqwest::Client,
     simulator_stop: CancellationToken,
     _simulator: JoinHandle<()>,
+    _database: Option<OwnDatabase>,
 }
 
 /// One process, killed with its guard.
@@ -95,20 +98,30 @@ impl Site {
     /// A fresh site with this model server.
     pub async fn with_simulator(database: Database, settings: SimulatorSettings) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let database_url = match database {
-            Database::Sqlite => format!("sqlite://{}", folder.path().join("tandem.db").display()),
-            Database::Postgres => fresh_database().await,
-        };
-        Self::over(folder, database_url, settings).await
+        match database {
+            Database::Sqlite => {
+                let url = format!("sqlite://{}", folder.path().join("tandem.db").display());
+                Self::over(folder, url, None, settings).await
+            }
+            Database::Postgres => {
+                let database = OwnDatabase::create();
+                Self::over(folder, database.url(), Some(database), settings).await
+            }
+        }
     }
 
     /// The same as [`Self::new`], in the PostgreSQL database of this URL.
     pub async fn on_database(url: &str, tokens_per_sec: f64) -> Self {
         let settings = SimulatorSettings { decode_tokens_per_sec: tokens_per_sec, ..SimulatorSettings::default() };
-        Self::over(tempfile::tempdir().expect("a temporary folder"), url.to_owned(), settings).await
+        Self::over(tempfile::tempdir().expect("a temporary folder"), url.to_owned(), None, settings).await
     }
 
-    async fn over(folder: TempDir, database_url: String, settings: SimulatorSettings) -> Self {
+    async fn over(
+        folder: TempDir,
+        database_url: String,
+        _database: Option<OwnDatabase>,
+        settings: SimulatorSettings,
+    ) -> Self {
         let store = Store::open(&database_url).await.expect("the database opens");
         store.migrate().await.expect("the database migrates");
         let tenant = store.ensure_tenant("acme").await.expect("a tenant");
@@ -134,6 +147,7 @@ impl Site {
             http,
             simulator_stop,
             _simulator,
+            _database,
         }
     }
 
@@ -564,15 +578,4 @@ fn name_orchestrator<'a>(command: &'a mut Command, url: &str) -> &'a mut Command
 /// An address on this machine that nobody uses.
 pub async fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("its address")
-}
-
-async fn fresh_database() -> String {
-    #[expect(clippy::disallowed_methods, reason = "the test runner names the server to use")]
-    let server =
-        std::env::var("DATABASE_URL").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
-    let name = format!("tandem_e2e_{}", domain::RequestId::generate().as_str().trim_start_matches("req_"));
-    let made = Command::new("psql").args([&server, "-qc", &format!("create database {name}")]).status();
-    assert!(made.is_ok_and(|status| status.success()), "no PostgreSQL at {server}; `make test` starts one");
-    let base = server.rsplit_once('/').map_or(server.as_str(), |(base, _)| base);
-    format!("{base}/{name}")
 }
