@@ -11,7 +11,7 @@ use rabbitmq::RabbitMq;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Variables of the environment.
 type Settings = Vec<(&'static str, String)>;
