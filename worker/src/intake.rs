@@ -48,25 +48,25 @@ pub(crate) async fn run(core: Arc<Core>, intake: Intake, drain: Drain) {
 
 /// Makes a batch of a message, patient with a platform that stumbles.
 async fn take(core: &Core, intake: &Intake, drain: &Drain, submitted: Submitted) {
-    let mut attempt = 0;
+    let (mut attempt, mut mishaps) = (0, 0);
     let settled = loop {
-        match make(core, intake, drain, &submitted.message).await {
+        let error = match make(core, intake, drain, &submitted.message).await {
             Ok(batch) => {
                 core.instruments.job(JobOutcome::Accepted);
                 info!(batch.id = %batch, "a job became {batch}");
                 break submitted.accept().await;
             }
-            Err(error) if is_passing(&error, attempt) => {
-                core.instruments.job(JobOutcome::Delayed);
-                warn!(error = %error.chain(), attempt, "a job waits");
-            }
-            Err(error) => {
-                let reason = reason(&error);
-                core.instruments.job(JobOutcome::Refused);
-                warn!(reason, "a job is refused");
-                break submitted.refuse(&reason).await;
-            }
+            Err(error) => error,
+        };
+        mishaps = if error.kind() == Kind::Internal { mishaps + 1 } else { 0 };
+        if !is_passing(&error, mishaps) {
+            let reason = reason(&error);
+            core.instruments.job(JobOutcome::Refused);
+            warn!(reason, "a job is refused");
+            break submitted.refuse(&reason).await;
         }
+        core.instruments.job(JobOutcome::Delayed);
+        warn!(error = %error.chain(), attempt, "a job waits");
         attempt += 1;
         if drain.token().run_until_cancelled(tokio::time::sleep(backoff(attempt.min(5)))).await.is_none() {
             // Dropped, it comes to another worker.
@@ -79,11 +79,11 @@ async fn take(core: &Core, intake: &Intake, drain: &Drain, submitted: Submitted)
 }
 
 /// Whether the same message may do in a moment. A limit that is reached may stay so for hours, and others wait behind it; what goes
-/// wrong inside of us again and again may be this message's doing.
-fn is_passing(error: &Error, attempt: u32) -> bool {
+/// wrong inside of us again and again may be this message's doing: `mishaps` such errors came in a row, this one included.
+fn is_passing(error: &Error, mishaps: u32) -> bool {
     match error.kind() {
         Kind::RateLimited { .. } => false,
-        Kind::Internal => attempt < MOST_MISHAPS,
+        Kind::Internal => mishaps < MOST_MISHAPS,
         kind => kind.is_retryable(),
     }
 }
@@ -240,7 +240,7 @@ mod tests {
 
         assert!(!is_passing(&full, 0));
         assert_eq!(reason(&full), "token_limit_exceeded: full");
-        assert!(is_passing(&Error::unavailable("away"), u32::MAX));
+        assert!(is_passing(&Error::unavailable("away"), 0));
         assert!(!is_passing(&Error::invalid("no").with_param("tenant"), 0));
     }
 
@@ -248,7 +248,7 @@ mod tests {
     fn a_job_that_goes_wrong_inside_of_us_is_not_tried_for_ever() {
         let mishap = Error::internal("of our own making");
 
-        assert!(is_passing(&mishap, 0) && is_passing(&mishap, MOST_MISHAPS - 1));
+        assert!(is_passing(&mishap, 1) && is_passing(&mishap, MOST_MISHAPS - 1));
         assert!(!is_passing(&mishap, MOST_MISHAPS));
     }
 }
