@@ -13,7 +13,7 @@ installed() {
 if ! installed && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     # Whether it could be had is looked at below, and said.
     apt-get update -qq || true
-    # The emulator is a Java program, and its package does not say so.
+    # The emulator is a Java program, and its package does not say so. Whether both are there is looked at below, too.
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq google-cloud-cli-pubsub-emulator default-jre-headless >/dev/null 2>&1 || true
 fi
 if ! installed || ! command -v java >/dev/null; then

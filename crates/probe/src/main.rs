@@ -8,6 +8,7 @@ use std::{
 const TIMEOUT_SECS: u64 = 3;
 
 fn main() -> ExitCode {
+    // The first is the name of this program.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [url] = arguments.as_slice() else {
         eprintln!("usage: probe URL");
