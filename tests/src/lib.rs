@@ -6,7 +6,6 @@ mod collector;
 mod hooks;
 mod issuer;
 mod link;
-mod own_database;
 pub mod pubsub;
 pub mod scenarios;
 mod served;
@@ -18,7 +17,6 @@ pub use issuer::Issuer;
 pub use link::Link;
 
 use domain::{Limit, LimitId, LimitKind, SubjectKind, TenantId};
-use own_database::OwnDatabase;
 use serde_json::{Value, json};
 use simulator::{Simulator, SimulatorSettings};
 use std::{
@@ -66,7 +64,7 @@ pub struct Site {
     http: reqwest::Client,
     simulator_stop: CancellationToken,
     _simulator: JoinHandle<()>,
-    _database: Option<OwnDatabase>,
+    _database: Option<servers::Database>,
 }
 
 /// One process, killed with its guard.
@@ -104,7 +102,7 @@ impl Site {
                 Self::over(folder, url, None, settings).await
             }
             Database::Postgres => {
-                let database = OwnDatabase::create();
+                let database = servers::Database::create("tandem_e2e");
                 Self::over(folder, database.url(), Some(database), settings).await
             }
         }
@@ -119,7 +117,7 @@ impl Site {
     async fn over(
         folder: TempDir,
         database_url: String,
-        _database: Option<OwnDatabase>,
+        _database: Option<servers::Database>,
         settings: SimulatorSettings,
     ) -> Self {
         let store = Store::open(&database_url).await.expect("the database opens");

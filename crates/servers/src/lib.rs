@@ -1,10 +1,13 @@
-//! Real servers of a test's own, to be stopped, killed, frozen and started again. They end with their guards. For tests only.
+//! Real servers of a test's own, to be stopped, killed, frozen and started again, and databases on one that runs. They end with their
+//! guards. For tests only.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod database;
 mod emulator;
 mod postgres;
 mod rabbitmq;
 
+pub use database::Database;
 pub use emulator::Emulator;
 pub use postgres::Postgres;
 pub use rabbitmq::Broker;

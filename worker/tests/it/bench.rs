@@ -3,10 +3,11 @@
 use crate::model::{MODEL, Model};
 use bytes::Bytes;
 use chassis::drain::Drain;
-use domain::{BatchId, BatchStatus, Endpoint, FileId, Pointer, PointerKind, Result, TenantId, Terms, WorkerId};
+use domain::{BatchId, BatchStatus, Endpoint, FileId, Pointer, PointerKind, Result, TenantId, Terms};
 use queue::{Doorbell, Embedded};
 use serde_json::{Value, json};
-use std::{path::Path, process::Command, sync::Arc, time::Duration};
+use servers::Database;
+use std::{path::Path, sync::Arc, time::Duration};
 use store::{BatchRow, Blobs, Ingest, IngestLimits, NewBatch, NewFile, ShardRow, Store};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -27,38 +28,6 @@ pub(crate) struct Bench {
     pub(crate) blobs: Blobs,
     folder: TempDir,
     _database: Option<Database>,
-}
-
-/// A database of a PostgreSQL server; gone when dropped.
-pub(crate) struct Database {
-    server: String,
-    name: String,
-}
-
-impl Database {
-    fn new() -> Self {
-        let server = std::env::var_os("DATABASE_URL").and_then(|url| url.into_string().ok());
-        let server = server.unwrap_or_else(|| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
-        let name = format!("tandem_worker_{}", WorkerId::generate().as_str().replace('-', "_").to_lowercase());
-        let database = Self { server, name };
-        database.tell(&format!("CREATE DATABASE {}", database.name));
-        database
-    }
-
-    fn url(&self) -> String {
-        format!("{}/{}", self.server.rsplit_once('/').unwrap().0, self.name)
-    }
-
-    fn tell(&self, sql: &str) {
-        let told = Command::new("psql").args([&self.server, "-qc", sql]).status();
-        assert!(told.is_ok_and(|status| status.success()), "no PostgreSQL at {}; `make test` starts one", self.server);
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        self.tell(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
-    }
 }
 
 /// A worker that runs.
@@ -82,7 +51,7 @@ impl Bench {
 
     /// The same on a PostgreSQL database of its own.
     pub(crate) async fn on_postgres() -> Self {
-        let database = Database::new();
+        let database = Database::create("tandem_worker");
         let url = database.url();
         Self::over(TempDir::new().unwrap(), &url, Some(database)).await
     }
