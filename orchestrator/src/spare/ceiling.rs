@@ -105,14 +105,19 @@ impl Default for Ceiling {
 impl Ceiling {
     /// How many batch calls may be in flight beside `interactive` ones.
     pub(crate) fn room(&self, interactive: usize) -> usize {
-        let spare = self.most - self.others - interactive as f64 - self.reserve();
+        let spare = self.carries(interactive > 0) - self.others - interactive as f64 - self.reserve();
         (spare.max(0.0) * self.share) as usize
     }
 
     /// By how many calls the endpoint is beyond what it is known to carry. Nothing as long as that is only a guess.
     pub(crate) fn excess(&self, interactive: usize, batch: usize) -> usize {
-        let excess = self.others + (interactive + batch) as f64 - self.most;
+        let excess = self.others + (interactive + batch) as f64 - self.carries(interactive > 0);
         if self.trouble.is_some() { excess.max(0.0) as usize } else { 0 }
+    }
+
+    /// What is tried beyond the known level is tried on batch alone: nobody who waits for an answer queues for it.
+    fn carries(&self, is_felt: bool) -> f64 {
+        self.trouble.filter(|_| is_felt).map_or(self.most, |trouble| self.most.min(trouble))
     }
 
     /// Whether the endpoint works for anybody but batch.
@@ -190,8 +195,9 @@ impl Ceiling {
             self.most = (self.most * RECOVERY).max(self.most + 1.0).min(trouble);
         } else if self.calm > self.patience && look.interactive == 0 {
             // Trying more than it once could carry is not for the moments when somebody would feel it.
-            // What was held for so long without a queue is what it carries.
-            self.trouble = Some(self.most.max(trouble));
+            // What ran for so long without a queue is what it carries; the ceiling itself may never have been reached.
+            let ran = look.engine.map_or(look.batch as f64, |engine| engine.running);
+            self.trouble = Some(ran.max(trouble));
             self.most += (self.most * STEP).max(1.0);
             (self.calm, self.patience) = (0, self.patience.div_ceil(2));
         }
@@ -289,6 +295,19 @@ mod tests {
         (0..120).for_each(|_| ceiling.look(&pressed(ceiling.room(0), 0.0)));
 
         assert!(ceiling.most > 50.0, "{}", ceiling.most);
+    }
+
+    #[test]
+    fn what_is_tried_beyond_the_known_level_is_no_place_of_callers_who_wait() {
+        let mut ceiling = known(10);
+        (0..=PATIENCE).for_each(|_| ceiling.look(&pressed(9, 0.0)));
+        assert_eq!((ceiling.room(0), ceiling.room(1), ceiling.excess(1, 10)), (10, 8, 1));
+
+        // All ten run, and that is no proof of an eleventh: the next try is the first to queue.
+        (0..=PATIENCE / 2).for_each(|_| ceiling.look(&pressed(10, 0.0)));
+        (0..2).for_each(|_| ceiling.look(&pressed(11, 1.0)));
+
+        assert_eq!((ceiling.most, ceiling.excess(1, 10)), (10.0, 1));
     }
 
     #[test]
