@@ -54,11 +54,11 @@ impl Cluster {
 
     /// The same on a site that is there, over this way to the model server.
     pub(crate) async fn on(site: Site, upstream: &str, settings: &[&[(&str, &str)]], deployment: &str) -> Self {
-        let orchestrator = site.start_orchestrator(upstream, &format!("engine = \"vllm\"\n{deployment}")).await;
+        let orchestrator = site.start_orchestrator(upstream, &format!("engine = \"vllm\"\n{deployment}"));
         let gateway = site.start_gateway_of(&orchestrator).await;
         let mut workers = Vec::new();
         for settings in settings {
-            workers.push(site.start_worker_of(&orchestrator, settings).await);
+            workers.push(site.start_worker_of(&orchestrator, settings));
         }
         Self { site, orchestrator, gateway, workers, batch: String::new(), lines: 0 }
     }
@@ -99,7 +99,7 @@ impl Cluster {
     }
 
     pub(crate) async fn start_worker(&mut self) {
-        self.workers.push(self.site.start_worker_of(&self.orchestrator, &[]).await);
+        self.workers.push(self.site.start_worker_of(&self.orchestrator, &[]));
     }
 
     /// The batch as it is now.

@@ -1,7 +1,8 @@
 //! compose.yaml as a project of its own, driven by its command line.
 
-use e2e::{Api, eventually, free_address};
+use e2e::{Api, eventually};
 use serde_json::{Value, json};
+use servers::Reserved;
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -22,6 +23,7 @@ pub(crate) struct Stack {
     /// The command line of compose, `docker compose` or `docker-compose`.
     command: Vec<String>,
     environment: Vec<(String, String)>,
+    _addresses: [Reserved; 2],
     /// Both gateways, as a user sees them.
     pub(crate) gateways: [Api; 2],
     /// The same for an operator.
@@ -35,10 +37,10 @@ pub(crate) struct Stack {
 impl Stack {
     /// Starts the project without anything from before, and waits until all of it is healthy.
     pub(crate) async fn up() -> Self {
-        let ports = [free_address().await.port(), free_address().await.port()];
-        let urls = ports.map(|port| format!("http://127.0.0.1:{port}"));
+        let addresses = [Reserved::address(), Reserved::address()];
+        let urls = addresses.each_ref().map(|address| format!("http://{address}"));
         let command = line("COMPOSE", "docker compose");
-        let environment = environment(ports);
+        let environment = environment(&addresses);
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build().unwrap();
         let api = |url: &str, key: &str| Api::new(client.clone(), url, key);
         let mut stack = Self {
@@ -47,6 +49,7 @@ impl Stack {
             key: String::new(),
             command,
             environment,
+            _addresses: addresses,
             urls,
         };
         stack.down();
@@ -215,13 +218,13 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// What is other than in .env.example: a project of its own, the images under test, and free ports.
-fn environment(ports: [u16; 2]) -> Vec<(String, String)> {
+fn environment(addresses: &[Reserved; 2]) -> Vec<(String, String)> {
     let owned = |name: &str, value: String| (name.to_owned(), value);
     vec![
         owned("COMPOSE_PROJECT_NAME", PROJECT.to_owned()),
         owned("TAG", variable("TAG").unwrap_or_else(|| "test".to_owned())),
-        owned("GATEWAY_1_PORT", ports[0].to_string()),
-        owned("GATEWAY_2_PORT", ports[1].to_string()),
+        owned("GATEWAY_1_PORT", addresses[0].port().to_string()),
+        owned("GATEWAY_2_PORT", addresses[1].port().to_string()),
         owned("SIMULATOR_TOKENS_PER_SEC", "100".to_owned()),
     ]
 }

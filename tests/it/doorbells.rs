@@ -1,9 +1,10 @@
 //! Batches whose workers are woken by a broker, or by nobody.
 
-use e2e::{Database, Link, Process, Site, chat_lines, eventually, free_address, pubsub::Emulator};
+use e2e::{Database, Link, Process, Site, chat_lines, eventually, pubsub::Emulator};
 use futures::FutureExt;
 use lapin::{Connection, ConnectionProperties, options::QueueDeleteOptions};
 use serde_json::Value;
+use servers::Reserved;
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -94,7 +95,7 @@ async fn rabbitmq_wakes_workers_that_do_not_poll() {
             let site = Site::new(Database::Postgres, 0.0).await;
             let gateway = site.start_gateways_with(1, &bell.settings()).await.remove(0);
             let settings = [bell.settings(), vec![DEAF_TO_THE_DATABASE]].concat();
-            let workers = [site.start_worker_with(&settings).await, site.start_worker_with(&settings).await];
+            let workers = [site.start_worker_with(&settings), site.start_worker_with(&settings)];
 
             completes(&site, &gateway).await;
 
@@ -116,7 +117,7 @@ async fn a_broker_that_falls_silent_is_noticed_and_so_is_its_return() {
             let settings = [behind.settings(), vec![HASTY]].concat();
             let site = Site::new(Database::Postgres, 0.0).await;
             let gateway = site.start_gateways_with(1, &settings).await.remove(0);
-            let worker = site.start_worker_with(&[settings, vec![DEAF_TO_THE_DATABASE]].concat()).await;
+            let worker = site.start_worker_with(&[settings, vec![DEAF_TO_THE_DATABASE]].concat());
             let connected = async || sum(&site, "tandem_doorbell_connected", &[&gateway, &worker]).await;
             completes(&site, &gateway).await;
 
@@ -135,10 +136,11 @@ async fn a_broker_that_falls_silent_is_noticed_and_so_is_its_return() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_broker_a_batch_completes_too() {
-    let bell = Bell::at(format!("amqp://guest:guest@{}", free_address().await));
+    let nowhere = Reserved::address();
+    let bell = Bell::at(format!("amqp://guest:guest@{nowhere}"));
     let site = Site::new(Database::Postgres, 0.0).await;
     let gateway = site.start_gateways_with(1, &bell.settings()).await.remove(0);
-    let workers = [site.start_worker_with(&bell.settings()).await, site.start_worker_with(&bell.settings()).await];
+    let workers = [site.start_worker_with(&bell.settings()), site.start_worker_with(&bell.settings())];
 
     completes(&site, &gateway).await;
 
@@ -155,7 +157,7 @@ async fn a_worker_on_another_doorbell_completes_the_batch_of_a_gateway_that_was_
         .during(async |bell| {
             let site = Site::new(Database::Postgres, 0.0).await;
             let gateway = site.start_gateways_with(1, &bell.settings()).await.remove(0);
-            let _worker = site.start_worker_with(&[]).await;
+            let _worker = site.start_worker_with(&[]);
 
             completes(&site, &gateway).await;
         })
@@ -169,7 +171,7 @@ async fn pubsub_wakes_workers_that_do_not_poll() {
     let site = Site::new(Database::Postgres, 0.0).await;
     let gateway = site.start_gateways_with(1, &on_pubsub(&host)).await.remove(0);
     let settings = [on_pubsub(&host), vec![DEAF_TO_THE_DATABASE]].concat();
-    let workers = [site.start_worker_with(&settings).await, site.start_worker_with(&settings).await];
+    let workers = [site.start_worker_with(&settings), site.start_worker_with(&settings)];
 
     completes(&site, &gateway).await;
 
@@ -186,7 +188,7 @@ async fn a_pubsub_that_falls_silent_is_noticed_and_so_is_its_return() {
     let behind = link.address().to_string();
     let site = Site::new(Database::Postgres, 0.0).await;
     let gateway = site.start_gateways_with(1, &on_pubsub(&behind)).await.remove(0);
-    let worker = site.start_worker_with(&on_pubsub(&behind)).await;
+    let worker = site.start_worker_with(&on_pubsub(&behind));
     let connected = async || sum(&site, "tandem_doorbell_connected", &[&gateway, &worker]).await;
     completes(&site, &gateway).await;
 
@@ -209,7 +211,7 @@ async fn brokers_are_switched_while_batches_come() {
         .during(async |bell| {
             let site = Site::new(Database::Postgres, 0.0).await;
             let old = site.start_gateways_with(1, &bell.settings()).await.remove(0);
-            let worker = site.start_worker_with(&bell.settings()).await;
+            let worker = site.start_worker_with(&bell.settings());
             completes(&site, &old).await;
 
             // First the gateway, and then the worker: in between they don't hear each other.
@@ -217,7 +219,7 @@ async fn brokers_are_switched_while_batches_come() {
             drop(old);
             completes(&site, &new).await;
             drop(worker);
-            let worker = site.start_worker_with(&on_pubsub(&host)).await;
+            let worker = site.start_worker_with(&on_pubsub(&host));
             completes(&site, &new).await;
 
             assert!(sum(&site, "tandem_doorbell_deliveries_total", &[&worker]).await >= 1.0, "{}", site.log());

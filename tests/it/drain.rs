@@ -28,7 +28,7 @@ impl Stage {
         let site = Site::new(Database::Postgres, 0.0).await;
         let gateway = site.start_gateways_with(1, &[("TANDEM__GATEWAY__BACKLOG_MS", "50")]).await.remove(0);
         let upstream = format!("{}/v1", site.upstream_root());
-        let orchestrator = site.start_orchestrator(&upstream, "engine = \"vllm\"\n").await;
+        let orchestrator = site.start_orchestrator(&upstream, "engine = \"vllm\"\n");
         let batch = format!("/v1/batches/{}", site.submit(&gateway, chat_lines(LINES, 4)).await);
         let hang = json!({"fault": "hang", "probability": 1.0});
         let armed = site.client().post(format!("{}/sim/faults", site.upstream_root())).json(&hang).send().await;
@@ -37,7 +37,7 @@ impl Stage {
     }
 
     async fn worker(&self) -> Process {
-        self.site.start_worker_of(&self.orchestrator, &NEVER).await
+        self.site.start_worker_of(&self.orchestrator, &NEVER)
     }
 
     /// Waits until the model server has been asked every line so many times.
@@ -121,7 +121,7 @@ async fn work_waits_while_there_is_no_worker_and_is_told_and_the_next_one_ends_i
 async fn calls_that_a_killed_worker_had_under_way_are_counted_as_the_model_server_counts_them() {
     let stage = Stage::set().await;
     let hasty = [("TANDEM__WORKER__LEASE_MS", "3000")];
-    let first = stage.site.start_worker_of(&stage.orchestrator, &hasty).await;
+    let first = stage.site.start_worker_of(&stage.orchestrator, &hasty);
     stage.until_asked(1).await;
     let told = async || {
         let id = domain::BatchId::from_string(stage.batch.rsplit('/').next().unwrap());
@@ -131,7 +131,7 @@ async fn calls_that_a_killed_worker_had_under_way_are_counted_as_the_model_serve
     assert!(eventually(LIMIT, told).await, "{}", stage.site.log());
 
     first.kill();
-    let _second = stage.site.start_worker_of(&stage.orchestrator, &hasty).await;
+    let _second = stage.site.start_worker_of(&stage.orchestrator, &hasty);
     let batch = stage.end().await;
 
     let asked = stage.site.simulator.stats().requests;

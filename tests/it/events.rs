@@ -1,10 +1,11 @@
 //! Usage events on the real emulator of Pub/Sub: of requests and of lines, through crashes and outages, none lost.
 
 use e2e::{
-    Database, Process, Site, chat_lines, eventually, free_address,
+    Database, Process, Site, chat_lines, eventually,
     pubsub::{Emulator, TOPIC},
 };
 use serde_json::{Value, json};
+use servers::Reserved;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -124,8 +125,8 @@ async fn a_process_killed_between_publishing_and_acknowledging_publishes_again_u
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_is_seen_and_loses_nothing_with_two_gateways() {
     let Some(emulator) = Emulator::start_anywhere().await else { return };
-    let cut = free_address().await;
-    let site = publishing_site(cut).await.with_environment(&[SHORT_HOLD]);
+    let cut = Reserved::address();
+    let site = publishing_site(*cut).await.with_environment(&[SHORT_HOLD]);
     let gateways = site.start_gateways(2).await;
 
     for gateway in &gateways {
@@ -135,7 +136,7 @@ async fn an_outage_is_seen_and_loses_nothing_with_two_gateways() {
     let failed = "tandem_usage_events_failures_total";
     let counted = eventually(LIMIT, async || site.metrics(&gateways[0]).await.contains(failed)).await;
     let waiting = eventually(LIMIT, async || site.store.outbox_state().await.unwrap().waiting == 40).await;
-    let _network = forward(cut, emulator.host).await;
+    let _network = forward(*cut, emulator.host).await;
     let mut heard = Heard::new();
     let all = hear(&emulator, &mut heard, |heard| heard.len() == 40).await;
 

@@ -97,7 +97,7 @@ impl<'a, P: Post> Stage<'a, P> {
     /// The same with the broker at another address.
     async fn start_worker_at(&self, address: &str) -> Process {
         let settings = [self.post.broker_at(address), self.post.submissions(), self.of_workers.clone()].concat();
-        let worker = self.site.start_worker_with(&borrowed(&settings)).await;
+        let worker = self.site.start_worker_with(&borrowed(&settings));
         assert!(eventually(LIMIT, async || self.post.is_served().await).await, "{}", self.site.log());
         self.post.listen().await;
         worker

@@ -18,10 +18,10 @@ pub use link::Link;
 
 use domain::{Limit, LimitId, LimitKind, SubjectKind, TenantId};
 use serde_json::{Value, json};
+use servers::Reserved;
 use simulator::{Simulator, SimulatorSettings};
 use std::{
     io::{BufRead, Write},
-    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -72,8 +72,9 @@ pub struct Process {
     child: Child,
     /// Base URL of its API.
     pub url: String,
-    /// Base URL of its admin port.
-    admin: String,
+    _api: Option<Reserved>,
+    /// Where its admin port is.
+    admin: Reserved,
 }
 
 /// The services topology, one process of each kind.
@@ -163,14 +164,10 @@ impl Site {
 
     /// The same with more settings in its environment.
     pub async fn start_with(&self, settings: &[(&str, &str)]) -> Process {
-        let address = free_address().await;
-        let url = format!("http://{address}");
-        let process = self
-            .spawn("tandem", &url, |command| {
-                command.args(["up", "--upstream", &self.upstream]).env("TANDEM__HTTP__BIND", address.to_string());
-                hurry(self.name_shared_state(command)).envs(settings.iter().copied());
-            })
-            .await;
+        let process = self.spawn("tandem", Some(Reserved::address()), |command| {
+            command.args(["up", "--upstream", &self.upstream]);
+            hurry(self.name_shared_state(command)).envs(settings.iter().copied());
+        });
         self.wait_until_it_serves(&process).await;
         process
     }
@@ -188,18 +185,14 @@ impl Site {
             self.upstream
         );
         std::fs::write(self.folder.path().join("models.toml"), catalog).expect("the catalog can be written");
-        let mut gateways = Vec::new();
-        for _ in 0..count {
-            let address = free_address().await;
-            let url = format!("http://{address}");
-            let start = self.spawn("gateway", &url, |command| {
-                command.env("TANDEM__HTTP__BIND", address.to_string());
+        let start = || {
+            self.spawn("gateway", Some(Reserved::address()), |command| {
                 // A machine that is busy with other tests is no database that is away.
                 self.name_shared_state(command).env("TANDEM__GATEWAY__LIMITS__WAIT_MS", "10000");
                 command.envs(settings.iter().copied());
-            });
-            gateways.push(start.await);
-        }
+            })
+        };
+        let gateways: Vec<_> = std::iter::repeat_with(start).take(count).collect();
         for gateway in &gateways {
             self.wait_until_it_serves(gateway).await;
         }
@@ -207,11 +200,11 @@ impl Site {
     }
 
     /// Starts a worker that shares the state and routes by itself, with the catalog of [`Self::start_gateways`], which come first.
-    pub async fn start_worker_with(&self, settings: &[(&str, &str)]) -> Process {
-        let start = self.spawn("worker", "", |command| {
+    #[must_use]
+    pub fn start_worker_with(&self, settings: &[(&str, &str)]) -> Process {
+        self.spawn("worker", None, |command| {
             hurry(self.name_shared_state(command)).envs(settings.iter().copied());
-        });
-        start.await
+        })
     }
 
     /// A link to the site's PostgreSQL, and the URL of the database over it.
@@ -247,45 +240,40 @@ impl Site {
 
     /// The same with more lines in the catalog's deployment.
     pub async fn start_services_with(&self, deployment: &str) -> Services {
-        let orchestrator = self.start_orchestrator(&self.upstream, deployment).await;
+        let orchestrator = self.start_orchestrator(&self.upstream, deployment);
         let gateway = self.start_gateway_of(&orchestrator).await;
-        let worker = self.start_worker_of(&orchestrator, &[]).await;
+        let worker = self.start_worker_of(&orchestrator, &[]);
         Services { orchestrator, gateway, worker }
     }
 
     /// An orchestrator for the model server at `upstream`, with these lines in the catalog's deployment.
-    pub async fn start_orchestrator(&self, upstream: &str, deployment: &str) -> Process {
+    #[must_use]
+    pub fn start_orchestrator(&self, upstream: &str, deployment: &str) -> Process {
         let catalog = format!(
             "[[model]]\nname = \"tandem-sim\"\n[[model.deployment]]\nname = \"simulator\"\nurl = \"{upstream}\"\n\
              upstream_model = \"tandem-sim\"\n{deployment}"
         );
         std::fs::write(self.folder.path().join("models.toml"), catalog).expect("the catalog can be written");
-        let address = free_address().await;
-        self.spawn("orchestrator", &format!("http://{address}"), |command| {
-            command.env("TANDEM__HTTP__BIND", address.to_string()).env("TANDEM__ORCHESTRATOR__SECRET", SECRET);
+        self.spawn("orchestrator", Some(Reserved::address()), |command| {
+            command.env("TANDEM__ORCHESTRATOR__SECRET", SECRET);
         })
-        .await
     }
 
     /// A gateway before `orchestrator`; waits until it serves.
     pub async fn start_gateway_of(&self, orchestrator: &Process) -> Process {
-        let address = free_address().await;
-        let gateway = self
-            .spawn("gateway", &format!("http://{address}"), |command| {
-                command.env("TANDEM__HTTP__BIND", address.to_string());
-                name_orchestrator(self.name_shared_state(command), &orchestrator.url);
-            })
-            .await;
+        let gateway = self.spawn("gateway", Some(Reserved::address()), |command| {
+            name_orchestrator(self.name_shared_state(command), &orchestrator.url);
+        });
         self.wait_until_it_serves(&gateway).await;
         gateway
     }
 
     /// A worker that asks `orchestrator`, with more settings in its environment.
-    pub async fn start_worker_of(&self, orchestrator: &Process, settings: &[(&str, &str)]) -> Process {
-        self.spawn("worker", "", |command| {
+    #[must_use]
+    pub fn start_worker_of(&self, orchestrator: &Process, settings: &[(&str, &str)]) -> Process {
+        self.spawn("worker", None, |command| {
             name_orchestrator(hurry(self.name_shared_state(command)), &orchestrator.url).envs(settings.iter().copied());
         })
-        .await
     }
 
     /// A link to the model server, and the address of its API over it.
@@ -296,19 +284,24 @@ impl Site {
         (link, url)
     }
 
-    async fn spawn(&self, binary: &str, url: &str, arrange: impl FnOnce(&mut Command)) -> Process {
+    /// A process that serves `api`, if it serves any.
+    fn spawn(&self, binary: &str, api: Option<Reserved>, arrange: impl FnOnce(&mut Command)) -> Process {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(self.folder.path().join("log"))
             .expect("a log file");
         let mut command = Command::new(beside_the_tests(binary));
-        let admin = free_address().await;
+        let admin = Reserved::address();
         command.current_dir(self.folder.path()).env("TANDEM__ADMIN__BIND", admin.to_string());
+        if let Some(api) = &api {
+            command.env("TANDEM__HTTP__BIND", api.to_string());
+        }
         arrange(&mut command);
         let child = command.stdout(Stdio::null()).stderr(log).spawn();
         let child = child.expect("it starts; `cargo build --bins` makes it");
-        Process { child, url: url.to_owned(), admin: format!("http://{admin}") }
+        let url = api.as_ref().map_or_else(String::new, |api| format!("http://{api}"));
+        Process { child, url, _api: api, admin }
     }
 
     fn name_shared_state<'a>(&self, command: &'a mut Command) -> &'a mut Command {
@@ -413,7 +406,7 @@ impl Site {
 
     /// What the process measures, as Prometheus reads it.
     pub async fn metrics(&self, process: &Process) -> String {
-        let page = self.http.get(format!("{}/metrics", process.admin)).send().await.expect("an answer");
+        let page = self.http.get(format!("http://{}/metrics", process.admin)).send().await.expect("an answer");
         page.text().await.expect("text")
     }
 
@@ -571,9 +564,4 @@ fn hurry(command: &mut Command) -> &mut Command {
 /// Where the orchestrator is, and what it shares with those that may call it.
 fn name_orchestrator<'a>(command: &'a mut Command, url: &str) -> &'a mut Command {
     command.env("TANDEM__ORCHESTRATOR__URL", url).env("TANDEM__ORCHESTRATOR__SECRET", SECRET)
-}
-
-/// An address on this machine that nobody uses.
-pub async fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("its address")
 }

@@ -1,6 +1,6 @@
 //! The Pub/Sub emulator of the Google Cloud CLI. It holds everything in memory.
 
-use crate::{free_address, signal};
+use crate::{Reserved, signal};
 use std::{
     ffi::OsString,
     net::{SocketAddr, TcpStream},
@@ -16,7 +16,7 @@ const START: Duration = Duration::from_secs(60);
 /// A running emulator.
 pub struct Emulator {
     program: PathBuf,
-    host: SocketAddr,
+    host: Reserved,
     child: Option<Child>,
 }
 
@@ -28,7 +28,7 @@ impl Emulator {
             eprintln!("SKIPPED: the Pub/Sub emulator is not installed (scripts/with-pubsub.sh says how)");
             return None;
         };
-        let mut emulator = Self { program, host: free_address(), child: None };
+        let mut emulator = Self { program, host: Reserved::address(), child: None };
         emulator.start();
         Some(emulator)
     }
@@ -36,7 +36,7 @@ impl Emulator {
     /// Where it is, as `PUBSUB_EMULATOR_HOST` has it.
     #[must_use]
     pub fn host(&self) -> SocketAddr {
-        self.host
+        *self.host
     }
 
     /// Starts it again at the same address, and empty.
@@ -51,7 +51,7 @@ impl Emulator {
             .expect("the emulator starts");
         self.child = Some(child);
         let begun = Instant::now();
-        while TcpStream::connect(self.host).is_err() {
+        while TcpStream::connect(*self.host).is_err() {
             assert!(begun.elapsed() < START, "the emulator does not listen at {}", self.host);
             sleep(Duration::from_millis(20));
         }

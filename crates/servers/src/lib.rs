@@ -6,16 +6,15 @@ mod database;
 mod emulator;
 mod postgres;
 mod rabbitmq;
+mod reserved;
 
 pub use database::Database;
 pub use emulator::Emulator;
 pub use postgres::Postgres;
 pub use rabbitmq::Broker;
+pub use reserved::Reserved;
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    process::{Child, Command, Stdio},
-};
+use std::process::{Child, Command, Stdio};
 
 /// A signal to a process, by its name.
 fn signal(name: &str, child: &Child) {
@@ -25,9 +24,4 @@ fn signal(name: &str, child: &Child) {
 /// The same to any process, which may be gone; whether it was there.
 fn signal_to(name: &str, process: &str) -> bool {
     Command::new("kill").args(["-s", name, process]).stderr(Stdio::null()).status().unwrap().success()
-}
-
-/// An address on this machine that nobody listens on.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -1,6 +1,6 @@
 //! A PostgreSQL of a test's own, to be killed, started again, and followed by a standby that takes its place.
 
-use crate::{free_address, signal_to};
+use crate::{Reserved, signal_to};
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
@@ -19,7 +19,7 @@ const START: Duration = Duration::from_secs(60);
 pub struct Postgres {
     folder: TempDir,
     programs: PathBuf,
-    port: u16,
+    address: Reserved,
 }
 
 impl Postgres {
@@ -45,7 +45,7 @@ impl Postgres {
     pub fn standby(&self) -> Self {
         let mut standby = Self::at_free_port(self.programs.clone());
         let data = standby.data();
-        let source = format!("host=127.0.0.1 port={} user=postgres", self.port);
+        let source = format!("host=127.0.0.1 port={} user=postgres", self.address.port());
         let args = ["--write-recovery-conf", "--checkpoint=fast", "--dbname", &source, "--pgdata"];
         standby.must("pg_basebackup", args.map(OsStr::new).into_iter().chain([data.as_os_str()]));
         standby.start();
@@ -55,7 +55,7 @@ impl Postgres {
     /// `host:port`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.to_string()
     }
 
     /// The URL of its first database.
@@ -68,7 +68,7 @@ impl Postgres {
     pub fn start(&mut self) {
         let options = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c max_connections=200 -c shared_buffers=32MB",
-            self.port,
+            self.address.port(),
             self.folder.path().display()
         );
         let (data, log) = (self.data(), self.folder.path().join("log"));
@@ -108,7 +108,7 @@ impl Postgres {
             let owned = Command::new("chown").arg("postgres").arg(folder.path()).status();
             assert!(owned.is_ok_and(|status| status.success()), "the folder is given to the user postgres");
         }
-        Self { folder, programs, port: free_address().port() }
+        Self { folder, programs, address: Reserved::address() }
     }
 
     fn data(&self) -> PathBuf {

@@ -1,6 +1,6 @@
 //! A RabbitMQ of a test's own, to be stopped, killed and starved.
 
-use crate::free_address;
+use crate::Reserved;
 use std::{
     fs::Permissions,
     os::unix::fs::PermissionsExt,
@@ -19,8 +19,8 @@ const START: Duration = Duration::from_secs(120);
 pub struct Broker {
     folder: TempDir,
     scripts: &'static Path,
-    port: u16,
-    distribution: u16,
+    address: Reserved,
+    distribution: Reserved,
     server: Option<Child>,
 }
 
@@ -37,8 +37,8 @@ impl Broker {
         let cookie = folder.path().join(".erlang.cookie");
         std::fs::write(&cookie, uuid::Uuid::now_v7().simple().to_string()).unwrap();
         std::fs::set_permissions(&cookie, Permissions::from_mode(0o400)).unwrap();
-        let mut broker =
-            Self { folder, scripts, port: free_address().port(), distribution: free_address().port(), server: None };
+        let (address, distribution) = (Reserved::address(), Reserved::address());
+        let mut broker = Self { folder, scripts, address, distribution, server: None };
         broker.start();
         Some(broker)
     }
@@ -46,7 +46,7 @@ impl Broker {
     /// `host:port`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.to_string()
     }
 
     /// Starts it again, with what it had on disk.
@@ -96,10 +96,10 @@ impl Broker {
             .current_dir(folder)
             .stdin(Stdio::null())
             .env("HOME", folder)
-            .env("RABBITMQ_NODENAME", format!("tandem-{}@localhost", self.port))
+            .env("RABBITMQ_NODENAME", format!("tandem-{}@localhost", self.address.port()))
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
-            .env("RABBITMQ_NODE_PORT", self.port.to_string())
-            .env("RABBITMQ_DIST_PORT", self.distribution.to_string())
+            .env("RABBITMQ_NODE_PORT", self.address.port().to_string())
+            .env("RABBITMQ_DIST_PORT", self.distribution.port().to_string())
             .env("RABBITMQ_MNESIA_BASE", folder.join("data"))
             .env("RABBITMQ_LOG_BASE", folder.join("log"))
             .env("RABBITMQ_CONFIG_FILE", folder.join("none"))

@@ -90,7 +90,7 @@ async fn leg(simulator: SimulatorSettings, doorbell: &str, lines: usize, tokens:
         ("TANDEM__WORKER__POLL_MS", "2000"),
         ("TANDEM__WORKER__FLUSH_MS", "500"),
     ];
-    let worker = site.start_worker_with(&defaults).await;
+    let worker = site.start_worker_with(&defaults);
     let batch = site.submit(&gateway, chat_lines(lines, tokens)).await;
     let begun = Instant::now();
     completed(&site, &gateway, &batch, lines).await;

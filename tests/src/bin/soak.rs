@@ -2,10 +2,11 @@
 //! end nothing may be left over: no memory, no socket, no sequence, no token that one side counts and the other does not.
 #![expect(clippy::print_stdout, reason = "a report for a person")]
 
-use e2e::{eventually, free_address};
+use e2e::eventually;
 use futures::StreamExt;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
+use servers::Reserved;
 use simulator::{Simulator, SimulatorSettings};
 use std::{
     path::Path,
@@ -53,6 +54,7 @@ struct Tandem {
     url: String,
     admin: String,
     key: String,
+    _addresses: [Reserved; 2],
 }
 
 #[tokio::main]
@@ -130,7 +132,7 @@ async fn start_tandem(folder: &Path, simulators: &[(Arc<Simulator>, String)]) ->
     let tenant = store.ensure_tenant("acme").await.expect("a tenant");
     let (_, key) =
         store.create_key(&tenant.id, &store::NewKey::named("soak", domain::Scopes::USER)).await.expect("a key");
-    let (api, admin) = (free_address().await, free_address().await);
+    let (api, admin) = (Reserved::address(), Reserved::address());
     let binary = std::env::current_exe().expect("the path of this program").with_file_name("tandem");
     let log = std::fs::File::create(folder.join("log")).expect("a log file");
     let child = Command::new(binary)
@@ -144,7 +146,8 @@ async fn start_tandem(folder: &Path, simulators: &[(Arc<Simulator>, String)]) ->
         .stderr(log)
         .spawn()
         .expect("`cargo build --bins` makes it");
-    let tandem = Tandem { child, url: format!("http://{api}"), admin: format!("http://{admin}"), key };
+    let (url, root) = (format!("http://{api}"), format!("http://{admin}"));
+    let tandem = Tandem { child, url, admin: root, key, _addresses: [api, admin] };
     let ready = async || client().get(format!("{}/readyz", tandem.admin)).send().await.is_ok();
     assert!(eventually(Duration::from_secs(30), ready).await, "it does not start");
     tandem
