@@ -34,7 +34,7 @@ fuzz_target!(|input: (Vec<u8>, &[u8])| {
     }
 });
 
-fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Result<Vec<Event>, ()>, usize) {
+fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Result<Vec<Event<'a>>, ()>, usize) {
     let mut decoder = Decoder::new(LIMIT);
     let (mut events, mut taken, mut end) = (Vec::new(), 0, 0);
     for piece in pieces {

@@ -109,7 +109,7 @@ impl Dialect {
 }
 
 fn event(name: &str, data: &str) -> Bytes {
-    wire::sse::Event { event: Some(name.to_owned()), data: data.to_owned() }.encode()
+    wire::sse::Event { event: Some(name.into()), data: data.into() }.encode()
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ mod tests {
         parts.iter().map(|part| String::from_utf8_lossy(&part.bytes)).collect()
     }
 
-    fn events(bytes: &[u8]) -> Vec<Event> {
+    fn events(bytes: &[u8]) -> Vec<Event<'_>> {
         Decoder::new(1 << 20).feed(bytes).unwrap()
     }
 

@@ -441,5 +441,5 @@ pub trait Decode: Send {
 /// Writes the common events as one dialect's stream.
 pub trait Encode: Send {
     /// Writes one event as none or several server-sent ones. After `Done` or `Error` nothing more may be encoded.
-    fn encode(&mut self, event: Event) -> Vec<crate::sse::Event>;
+    fn encode(&mut self, event: Event) -> Vec<crate::sse::Event<'static>>;
 }

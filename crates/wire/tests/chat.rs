@@ -25,22 +25,22 @@ fn snapshot(name: &str, value: &impl std::fmt::Debug) {
     });
 }
 
-fn split(stream: &[u8]) -> Vec<sse::Event> {
+fn split(stream: &[u8]) -> Vec<sse::Event<'_>> {
     sse::Decoder::new(1 << 20).feed(stream).unwrap()
 }
 
-fn read_stream(stream: &[sse::Event]) -> Vec<Event> {
+fn read_stream(stream: &[sse::Event<'_>]) -> Vec<Event> {
     let mut reader = StreamReader::default();
     stream.iter().flat_map(|event| reader.decode(event).unwrap()).collect()
 }
 
-fn write_stream(shows_usage: bool, events: &[Event]) -> Vec<sse::Event> {
+fn write_stream(shows_usage: bool, events: &[Event]) -> Vec<sse::Event<'static>> {
     let mut writer = StreamWriter::new(shows_usage);
     events.iter().cloned().flat_map(|event| writer.encode(event)).collect()
 }
 
-fn chunk(data: &Value) -> sse::Event {
-    sse::Event { event: None, data: data.to_string() }
+fn chunk(data: &Value) -> sse::Event<'static> {
+    sse::Event::new(None, data.to_string())
 }
 
 fn start() -> Event {

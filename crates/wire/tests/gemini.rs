@@ -277,7 +277,7 @@ fn a_broken_chunk_is_an_error() {
         r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","partialArgs":[]}}]}}]}"#,
         r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"AA"}}]}}]}"#,
     ] {
-        let event = sse::Event { event: None, data: data.into() };
+        let event = sse::Event::new(None, data.into());
 
         assert!(StreamReader::default().decode(&event).is_err(), "{data}");
     }
@@ -287,7 +287,7 @@ fn a_broken_chunk_is_an_error() {
 fn a_candidate_says_nothing_after_its_end() {
     let chunk = |text: &str| {
         let data = json!({"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": "STOP"}]});
-        sse::Event { event: None, data: data.to_string() }
+        sse::Event::new(None, data.to_string())
     };
     let mut reader = StreamReader::default();
 
@@ -339,7 +339,7 @@ proptest! {
         for value in values {
             let data = value.to_string();
             let _ = read_answer(data.as_bytes());
-            let _ = reader.decode(&sse::Event { event: None, data });
+            let _ = reader.decode(&sse::Event::new(None, data));
         }
     }
 }

@@ -229,7 +229,7 @@ proptest! {
             if let Ok(answer) = read_answer(data.as_bytes()) {
                 let _ = write_answer(&answer);
             }
-            for event in reader.decode(&sse::Event { event: None, data }).unwrap_or_default() {
+            for event in reader.decode(&sse::Event::new(None, data)).unwrap_or_default() {
                 writer.encode(event);
             }
         }

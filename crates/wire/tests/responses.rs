@@ -31,17 +31,17 @@ fn echo(request: &str) -> Echo {
     Echo::read(&golden(&format!("{request}.request.json")), NOW).unwrap()
 }
 
-fn write_stream(request: &str, events: &[Event]) -> Vec<sse::Event> {
+fn write_stream(request: &str, events: &[Event]) -> Vec<sse::Event<'static>> {
     let mut writer = StreamWriter::new(echo(request));
     events.iter().cloned().flat_map(|event| writer.encode(event)).collect()
 }
 
-fn read_stream(stream: &[sse::Event]) -> Vec<Event> {
+fn read_stream(stream: &[sse::Event<'_>]) -> Vec<Event> {
     let mut reader = StreamReader::new();
     stream.iter().flat_map(|event| reader.decode(event).unwrap()).collect()
 }
 
-fn split(stream: &[u8]) -> Vec<sse::Event> {
+fn split(stream: &[u8]) -> Vec<sse::Event<'_>> {
     sse::Decoder::new(1 << 20).feed(stream).unwrap()
 }
 
@@ -340,7 +340,7 @@ fn a_failure_is_heard_in_every_form() {
         r#"{"error":{"type":"slow_down","code":"slow_down","message":"No."}}"#,
         r#"{"type":"response.failed","response":{"error":{"code":"slow_down","message":"No."}}}"#,
     ] {
-        let events = read_stream(&[sse::Event { event: None, data: data.into() }]);
+        let events = read_stream(&[sse::Event::new(None, data.into())]);
 
         let error = StreamError { kind: "slow_down".into(), code: Some("slow_down".into()), message: "No.".into() };
         assert_eq!(events, [Event::Error(error)], "{data}");
@@ -461,7 +461,7 @@ proptest! {
         let _ = read_request(json!({"model": "m", "input": [json, more]}).to_string().as_bytes());
         let mut reader = StreamReader::new();
         for data in [text, more.to_string()] {
-            let _ = reader.decode(&sse::Event { event: None, data });
+            let _ = reader.decode(&sse::Event::new(None, data));
         }
     }
 }

@@ -298,8 +298,8 @@ mod tests {
 
     fn feed(grammar: &Grammar, events: &[&str]) -> (Seen, Vec<Judgement>) {
         let mut seen = Seen::default();
-        let event = |data: &&str| Event { event: None, data: (*data).to_owned() };
-        let judgements = events.iter().map(|data| read(grammar, &event(data), &mut seen)).collect();
+        let events = events.iter().map(|data| Event { event: None, data: (*data).into() });
+        let judgements = events.map(|event| read(grammar, &event, &mut seen)).collect();
         (seen, judgements)
     }
 

@@ -18,7 +18,7 @@ pub struct StreamWriter {
     created: i64,
     choices: BTreeMap<u64, ChoiceState>,
     usage: Option<Usage>,
-    chunks: Vec<sse::Event>,
+    chunks: Vec<sse::Event<'static>>,
     has_ended: bool,
 }
 
@@ -63,7 +63,7 @@ impl StreamWriter {
     }
 
     fn emit_data(&mut self, data: String) {
-        self.chunks.push(sse::Event { event: None, data });
+        self.chunks.push(sse::Event::new(None, data));
     }
 
     fn emit_delta(&mut self, choice: u64, delta: Value, logprobs: Option<Value>) {
@@ -168,7 +168,7 @@ fn write_arguments(index: u64, text: &str) -> Value {
 }
 
 impl Encode for StreamWriter {
-    fn encode(&mut self, event: Event) -> Vec<sse::Event> {
+    fn encode(&mut self, event: Event) -> Vec<sse::Event<'static>> {
         if self.has_ended {
             return Vec::new();
         }

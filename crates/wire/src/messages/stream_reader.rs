@@ -44,7 +44,7 @@ impl Decode for StreamReader {
 impl StreamReader {
     fn read(&mut self, event: &sse::Event, events: &mut Vec<Event>) -> Result<(), TranslateError> {
         let mut data = Fields::of_body(event.data.as_bytes())?;
-        let kind = data.string("type")?.or_else(|| event.event.clone());
+        let kind = data.string("type")?.or_else(|| event.event.as_deref().map(str::to_owned));
         match kind.as_deref() {
             Some("message_start") => self.start(data.required_object("message")?, events)?,
             Some("content_block_start") => self.begin(&mut data, events)?,
@@ -185,7 +185,7 @@ mod tests {
     use serde_json::json;
 
     fn decode(reader: &mut StreamReader, data: Value) -> Result<Vec<Event>, TranslateError> {
-        reader.decode(&sse::Event { event: None, data: data.to_string() })
+        reader.decode(&sse::Event::new(None, data.to_string()))
     }
 
     fn begin(block: Value) -> Value {

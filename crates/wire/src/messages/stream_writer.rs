@@ -24,7 +24,7 @@ pub struct StreamWriter {
     usage: Usage,
     finish: Option<Finish>,
     deeds: Deeds,
-    out: Vec<sse::Event>,
+    out: Vec<sse::Event<'static>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ enum Open {
 }
 
 impl Encode for StreamWriter {
-    fn encode(&mut self, event: Event) -> Vec<sse::Event> {
+    fn encode(&mut self, event: Event) -> Vec<sse::Event<'static>> {
         if self.has_ended {
             return Vec::new();
         }
@@ -167,7 +167,7 @@ impl StreamWriter {
 
     fn fail(&mut self, failure: &StreamError) {
         self.has_ended = true;
-        self.out.push(sse::Event { event: Some("error".into()), data: error::of_stream(failure).to_string() });
+        self.out.push(sse::Event::new(Some("error".to_owned()), error::of_stream(failure).to_string()));
     }
 
     fn begin(&mut self, block: &Value) {
@@ -193,7 +193,7 @@ impl StreamWriter {
         if let Value::Object(event) = &mut event {
             event.shift_insert(0, "type".into(), kind.into());
         }
-        self.out.push(sse::Event { event: Some(kind.to_owned()), data: event.to_string() });
+        self.out.push(sse::Event::new(Some(kind.to_owned()), event.to_string()));
     }
 }
 

@@ -34,14 +34,14 @@ pub struct StreamWriter {
 #[derive(Debug, Default)]
 pub(super) struct Emitter {
     count: u64,
-    events: Vec<sse::Event>,
+    events: Vec<sse::Event<'static>>,
 }
 
 impl Emitter {
     pub(super) fn emit(&mut self, kind: &str, fields: Value) {
         let event = items::with(json!({ "type": kind, "sequence_number": self.count }), fields);
         self.count += 1;
-        self.events.push(sse::Event { event: Some(kind.to_owned()), data: event.to_string() });
+        self.events.push(sse::Event::new(Some(kind.to_owned()), event.to_string()));
     }
 }
 
@@ -210,7 +210,7 @@ impl StreamWriter {
 }
 
 impl Encode for StreamWriter {
-    fn encode(&mut self, event: Event) -> Vec<sse::Event> {
+    fn encode(&mut self, event: Event) -> Vec<sse::Event<'static>> {
         if self.has_ended {
             return Vec::new();
         }
