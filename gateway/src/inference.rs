@@ -2,6 +2,7 @@
 
 use crate::{
     app::App,
+    digits,
     extract::JsonBytes,
     identity,
     ledger::{Asked, Entry},
@@ -19,14 +20,16 @@ use chassis::http::ApiError;
 use domain::{Caller, Error, Money, RequestContext, Result, Wishes};
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
-use orchestrator::{Dialect, Frame, ModelBody, ModelRequest, ModelResponse, Served};
+use orchestrator::{Dialect, Frame, ModelBody, ModelRequest, ModelResponse, Outcome, Served};
 use std::{
     convert::Infallible,
     io,
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 const MODEL: HeaderName = HeaderName::from_static("x-tandem-model");
 const DEPLOYMENT: HeaderName = HeaderName::from_static("x-tandem-deployment");
@@ -121,7 +124,9 @@ async fn answer(app: &App, call: Call, dialect: Dialect) -> Result<Response, Api
 fn to_response(answer: ModelResponse, entry: Entry, cut: CancellationToken, dialect: Dialect) -> Response {
     let rates = entry.rates();
     let mut response = Response::new(if answer.is_event_stream() {
-        Body::from_stream(events(answer.body, entry, cut, dialect).map(Ok::<_, Infallible>))
+        let (body, cut) = (answer.body, Box::pin(cut.cancelled_owned()));
+        let events = Events { body, entry, cut, dialect, has_ended: false };
+        Body::from_stream(events.map(Ok::<_, Infallible>))
     } else {
         whole(answer.body, entry, cut)
     });
@@ -138,7 +143,7 @@ fn to_response(answer: ModelResponse, entry: Entry, cut: CancellationToken, dial
 fn tell(served: &Served, headers: &mut HeaderMap) {
     let cost = served.cost.map(Money::to_usd);
     let texts = [
-        (MODEL, Some(served.model.as_str())),
+        (MODEL, Some(&*served.model)),
         (DEPLOYMENT, Some(&served.deployment)),
         (COST, cost.as_deref()),
         (CACHE, served.is_cached.then_some("hit")),
@@ -149,7 +154,7 @@ fn tell(served: &Served, headers: &mut HeaderMap) {
             headers.insert(name, value);
         }
     }
-    headers.insert(ATTEMPTS, HeaderValue::from(served.attempts));
+    headers.insert(ATTEMPTS, digits::header_value(served.attempts));
 }
 
 /// The same as the last comment of a stream, whose cost is known only then.
@@ -162,41 +167,47 @@ fn last_comment(served: &Served) -> Bytes {
 
 /// An event stream, ended by a typed error when the process has to go before the model is done. Frames hold whole
 /// events, so the error never lands inside of one.
-fn events(
-    mut body: ModelBody,
-    mut entry: Entry,
-    cut: CancellationToken,
+struct Events {
+    body: ModelBody,
+    entry: Entry,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     dialect: Dialect,
-) -> impl Stream<Item = Bytes> {
-    async_stream::stream! {
-        let mut cut = std::pin::pin!(cut.cancelled());
-        loop {
-            let next = tokio::select! {
-                biased;
-                frame = body.next() => Some(frame),
-                () = &mut cut => None,
-            };
-            match next {
-                Some(Some(Frame::Data(bytes))) => {
-                    entry.sends();
-                    yield bytes;
-                }
-                Some(Some(Frame::End(outcome))) => {
-                    entry.ended(&outcome);
-                    outcome.error.is_some().then(replay::answer_was_cut);
-                    if let Some(served) = outcome.served {
-                        yield last_comment(&served);
-                    }
-                    break;
-                }
-                Some(None) => break,
-                None => {
-                    entry.cut();
-                    replay::answer_was_cut();
-                    yield dialect.last_event(&draining());
-                    break;
-                }
+    has_ended: bool,
+}
+
+impl Events {
+    /// The last comment, if there is anything to tell.
+    fn end(&mut self, outcome: &Outcome) -> Option<Bytes> {
+        self.has_ended = true;
+        self.entry.ended(outcome);
+        outcome.error.is_some().then(replay::answer_was_cut);
+        outcome.served.as_ref().map(last_comment)
+    }
+
+    fn cut(&mut self) -> Bytes {
+        self.has_ended = true;
+        self.entry.cut();
+        replay::answer_was_cut();
+        self.dialect.last_event(&draining())
+    }
+}
+
+impl Stream for Events {
+    type Item = Bytes;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let this = self.get_mut();
+        if this.has_ended {
+            return Poll::Ready(None);
+        }
+        match this.body.poll_next_unpin(cx) {
+            Poll::Ready(Some(Frame::Data(bytes))) => {
+                this.entry.sends();
+                Poll::Ready(Some(bytes))
             }
+            Poll::Ready(Some(Frame::End(outcome))) => Poll::Ready(this.end(&outcome)),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => this.cut.as_mut().poll(cx).map(|()| Some(this.cut())),
         }
     }
 }

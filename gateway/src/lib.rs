@@ -6,6 +6,7 @@ mod admission;
 mod app;
 mod batches;
 mod convert;
+mod digits;
 mod download;
 mod extract;
 mod files;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use domain::{Error, Money, RequestContext, Result};
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A request as its caller wrote it, and what it says about itself.
 #[derive(Debug, Clone)]
@@ -71,9 +72,9 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Served {
     /// The model; another than the one asked for when that one failed.
-    pub model: String,
+    pub model: Arc<str>,
     /// The deployment.
-    pub deployment: String,
+    pub deployment: Arc<str>,
     /// How many calls it took.
     pub attempts: u32,
     /// What it cost, once that is known.

@@ -19,8 +19,8 @@ use std::{
 pub enum Frame {
     /// Bytes for the caller. Of an event stream, always whole events.
     Data(Bytes),
-    /// The end; nothing follows.
-    End(Outcome),
+    /// The end; nothing follows. Boxed, so that data, which is far more frequent, is small to hand on.
+    End(Box<Outcome>),
 }
 
 /// How an answer ended.
@@ -118,7 +118,7 @@ impl ModelBody {
             match frame {
                 Frame::Data(data) if bytes.len() + data.len() > limit => return Err(too_large(limit)),
                 Frame::Data(data) => bytes.extend_from_slice(&data),
-                Frame::End(outcome) => return Ok((bytes.freeze(), outcome)),
+                Frame::End(outcome) => return Ok((bytes.freeze(), *outcome)),
             }
         }
         Ok((bytes.freeze(), cut()))
@@ -139,7 +139,8 @@ impl Stream for ModelBody {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Frame>> {
         if let Frames::Coming(frames) = &mut self.frames {
-            let frame = std::task::ready!(frames.as_mut().poll_next(context)).unwrap_or_else(|| Frame::End(cut()));
+            let frame =
+                std::task::ready!(frames.as_mut().poll_next(context)).unwrap_or_else(|| Frame::End(Box::new(cut())));
             if matches!(frame, Frame::End(_)) {
                 self.frames = Frames::Ended;
             }
@@ -150,7 +151,7 @@ impl Stream for ModelBody {
                 self.frames = Frames::Ending(outcome);
                 Some(Frame::Data(bytes))
             }
-            Frames::Ending(outcome) => Some(Frame::End(*outcome)),
+            Frames::Ending(outcome) => Some(Frame::End(outcome)),
             Frames::Coming(_) | Frames::Ended => None,
         })
     }
@@ -169,7 +170,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_follows_the_end() {
-        let end = || Frame::End(Outcome::default());
+        let end = || Frame::End(Box::default());
         let body = ModelBody::new(stream::iter([Frame::Data("a".into()), end(), Frame::Data("b".into()), end()]));
 
         let frames: Vec<_> = StreamExt::collect(body).await;

@@ -6,8 +6,12 @@ use bytes::Bytes;
 use domain::{Error, Kind, Result};
 use futures::{Stream, StreamExt};
 use http::StatusCode;
-use std::{pin::Pin, time::Duration};
-use tokio::time::{Instant, sleep_until, timeout};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// Comments come after this much silence; the strictest common hop cuts after 30 s.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -59,7 +63,7 @@ fn waiting(answer: Pending, dialect: Dialect) -> impl Stream<Item = Frame> + Sen
             Err(error) => error,
         };
         yield Frame::Data(dialect.last_event(&error));
-        yield Frame::End(Outcome { error: Some(error), ..Outcome::default() });
+        yield Frame::End(Box::new(Outcome { error: Some(error), ..Outcome::default() }));
     }
 }
 
@@ -90,28 +94,38 @@ async fn refusal(response: ModelResponse) -> Error {
 }
 
 /// The same frames, with a comment after each long silence. Frames hold whole events, so it never lands inside of one.
-fn lively(mut frames: impl Stream<Item = Frame> + Send + Unpin) -> impl Stream<Item = Frame> + Send {
-    async_stream::stream! {
-        let mut alarm = Box::pin(sleep_until(Instant::now() + SILENCE));
-        let mut last = Instant::now();
-        loop {
-            tokio::select! {
-                biased;
-                frame = frames.next() => {
-                    let Some(frame) = frame else { break };
-                    last = Instant::now();
-                    yield frame;
-                }
-                () = &mut alarm => {
-                    // Set anew only when it rings: tokens are far more frequent than silences.
-                    if last.elapsed() >= SILENCE {
-                        last = Instant::now();
-                        yield Frame::Data(COMMENT);
-                    }
-                    alarm.as_mut().reset(last + SILENCE);
-                }
+struct Lively<S> {
+    frames: S,
+    last: Instant,
+    alarm: Pin<Box<Sleep>>,
+}
+
+fn lively<S: Stream<Item = Frame> + Send + Unpin>(frames: S) -> Lively<S> {
+    let last = Instant::now();
+    Lively { frames, last, alarm: Box::pin(sleep_until(last + SILENCE)) }
+}
+
+impl<S: Stream<Item = Frame> + Unpin> Stream for Lively<S> {
+    type Item = Frame;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = this.frames.poll_next_unpin(cx) {
+            this.last = Instant::now();
+            return Poll::Ready(frame);
+        }
+        // Set anew only when it rings: tokens are far more frequent than silences.
+        while this.alarm.as_mut().poll(cx).is_ready() {
+            let is_silent = this.last.elapsed() >= SILENCE;
+            if is_silent {
+                this.last = Instant::now();
+            }
+            this.alarm.as_mut().reset(this.last + SILENCE);
+            if is_silent {
+                return Poll::Ready(Some(Frame::Data(COMMENT)));
             }
         }
+        Poll::Pending
     }
 }
 
@@ -128,7 +142,7 @@ mod tests {
             sleep(pause).await;
             Frame::Data(Bytes::from_static(text.as_bytes()))
         });
-        let body = ModelBody::new(Box::pin(frames.chain(stream::iter([Frame::End(Outcome::default())]))));
+        let body = ModelBody::new(Box::pin(frames.chain(stream::iter([Frame::End(Box::default())]))));
         ModelResponse { served: None, status: StatusCode::OK, headers: event_headers(), body }
     }
 

@@ -238,7 +238,7 @@ impl Passing {
             }
             let (usage, is_estimated) = usage(&self.reading.seen, self.prompt_guess);
             let finish = self.reading.seen.finish.take();
-            yield Frame::End(Outcome { usage: Some(usage), is_estimated, finish, error, served: None });
+            yield Frame::End(Box::new(Outcome { usage: Some(usage), is_estimated, finish, error, served: None }));
         }
     }
 

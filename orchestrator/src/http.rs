@@ -79,7 +79,7 @@ fn telling(backend: Backend, ctx: RequestContext, mut request: ModelRequest) -> 
                 }
             }
             Err(error) => {
-                let outcome = Outcome { error: Some(error), ..Outcome::default() };
+                let outcome = Box::new(Outcome { error: Some(error), ..Outcome::default() });
                 yield link::encode_frame(Frame::End(outcome), 0);
             }
         }

@@ -123,7 +123,7 @@ pub(crate) fn encode_frame(frame: Frame, tokens: u64) -> Bytes {
         Frame::Data(bytes) => piece(DATA, &[&tokens.to_be_bytes(), &bytes]),
         Frame::End(outcome) => {
             let error = outcome.error.as_ref().map(Failure::from_error);
-            let Outcome { usage, is_estimated, finish, served, .. } = outcome;
+            let Outcome { usage, is_estimated, finish, served, .. } = *outcome;
             piece(END, &[&to_json(&End { usage, is_estimated, finish, error, served })])
         }
     }
@@ -168,7 +168,10 @@ pub(crate) fn decode(buffer: &mut BytesMut) -> Result<Option<Piece>, Error> {
         }
         SENDING => Piece::Sending,
         HEAD => Piece::Head(serde_json::from_slice(&payload).map_err(not_a_piece)?),
-        _ => Piece::Frame(Frame::End(serde_json::from_slice::<End>(&payload).map_err(not_a_piece)?.into()), 0),
+        _ => {
+            let end = serde_json::from_slice::<End>(&payload).map_err(not_a_piece)?;
+            Piece::Frame(Frame::End(Box::new(end.into())), 0)
+        }
     };
     Ok(Some(piece))
 }
@@ -299,7 +302,7 @@ mod tests {
 
     #[test]
     fn pieces_come_out_whole_however_they_arrive() {
-        let outcome = Outcome { finish: Some("stop".into()), ..Outcome::default() };
+        let outcome = Box::new(Outcome { finish: Some("stop".into()), ..Outcome::default() });
         let bytes = [encode_frame(Frame::Data("abc".into()), 5), encode_frame(Frame::End(outcome), 5)].concat();
         let mut buffer = BytesMut::new();
         let mut pieces = Vec::new();

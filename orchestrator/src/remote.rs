@@ -97,7 +97,7 @@ impl ModelBackend for RemoteBackend {
             match piece {
                 Piece::Sending => request.sending.iter().for_each(Sending::tell),
                 Piece::Head(head) => return to_response(head, pieces),
-                Piece::Frame(Frame::End(Outcome { error: Some(error), .. }), _) => return Err(error),
+                Piece::Frame(Frame::End(outcome), _) => return Err(outcome.error.unwrap_or_else(cut)),
                 Piece::Frame(..) => return Err(cut()),
             }
         }
@@ -168,7 +168,7 @@ impl Pieces {
                 if is_stream {
                     yield Frame::Data(self.dialect.last_event(&error));
                 }
-                yield Frame::End(Outcome { error: Some(error), ..Outcome::default() });
+                yield Frame::End(Box::new(Outcome { error: Some(error), ..Outcome::default() }));
                 break;
             }
         }

@@ -59,24 +59,17 @@ impl Account {
         }
     }
 
-    fn keep_open(self, mut body: ModelBody) -> ModelBody {
+    fn keep_open(self, body: ModelBody) -> ModelBody {
         let progress = body.progress();
         let mut open = Open { account: Some(self), progress: progress.clone(), first: None, chunks: 0 };
-        let frames = async_stream::stream! {
-            while let Some(frame) = body.next().await {
-                match frame {
-                    Frame::Data(bytes) => {
-                        open.saw_chunk();
-                        yield Frame::Data(bytes);
-                    }
-                    Frame::End(outcome) => {
-                        // Ends the call before the caller reads the end: what it occupied is free by then.
-                        yield Frame::End(open.close(outcome));
-                        return;
-                    }
-                }
+        let frames = body.map(move |frame| match frame {
+            Frame::Data(bytes) => {
+                open.saw_chunk();
+                Frame::Data(bytes)
             }
-        };
+            // Ends the call before the caller reads the end: what it occupied is free by then.
+            Frame::End(outcome) => Frame::End(Box::new(open.close(*outcome))),
+        });
         ModelBody::new(frames).with_progress(progress)
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Table {
 /// A model and who serves it.
 #[derive(Debug)]
 pub(crate) struct Route {
+    /// The model's name, which every answer shares.
+    pub(crate) name: Arc<str>,
     pub(crate) model: Model,
     pub(crate) deployments: Vec<Arc<Deployed>>,
     /// Counts requests.
@@ -48,6 +50,8 @@ pub(crate) struct Route {
 /// A deployment in use.
 #[derive(Debug)]
 pub(crate) struct Deployed {
+    /// The deployment's name, which every answer shares.
+    pub(crate) name: Arc<str>,
     pub(crate) deployment: Deployment,
     pub(crate) provider: Box<dyn Provider>,
     pub(crate) gate: Gate,
@@ -130,6 +134,7 @@ impl Route {
         };
         let hedge_share = model.hedging.map_or(0.0, |hedging| hedging.max_percent / 100.0);
         Self {
+            name: model.name.as_str().into(),
             deployments: deployments.into_iter().map(deployed).collect(),
             turn: AtomicUsize::new(0),
             retries: Budget::new(RETRY_SHARE),
@@ -168,6 +173,7 @@ impl Deployed {
             .map(Dialect::otel_operation)
             .map(|operation| (operation, Labels::new(operation, provider.otel_name(), model, &deployment.name)));
         let deployed = Self {
+            name: deployment.name.as_str().into(),
             provider,
             labels: labels.into(),
             gate: same_gate.map_or_else(|| Gate::new(limits), |old| old.gate.clone()),

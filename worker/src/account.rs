@@ -52,7 +52,7 @@ pub(crate) fn record(
         trace_id: context.traceparent.as_deref().and_then(chassis::trace::trace_id).map(str::to_owned),
         class: context.class,
         dialect: dialect.as_str(),
-        model: if served.model.is_empty() { model.to_owned() } else { served.model },
+        model: if served.model.is_empty() { model.into() } else { served.model },
         deployment: Some(served.deployment).filter(|name| !name.is_empty()),
         status: status.as_u16(),
         outcome,

@@ -1,6 +1,7 @@
 //! What a request cost: one record in the ledger. Never text of prompts or answers.
 
 use crate::{BatchId, Class, KeyId, Money, RequestId, TenantId, Usage, UsageId};
+use std::sync::Arc;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,9 +62,9 @@ pub struct UsageRecord {
     /// The API it was written for.
     pub dialect: &'static str,
     /// The model that answered, else the one asked for.
-    pub model: String,
+    pub model: Arc<str>,
     /// The deployment that answered.
-    pub deployment: Option<String>,
+    pub deployment: Option<Arc<str>>,
     /// HTTP status of the answer.
     pub status: u16,
     /// How it ended.

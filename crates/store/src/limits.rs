@@ -78,7 +78,7 @@ impl Store {
         let now = self.tx_now(tx).await?;
         for row in &rows {
             let limit = limit(row)?;
-            let counts = |record: &&UsageRecord| limit.model.as_ref().is_none_or(|model| *model == record.model);
+            let counts = |record: &&UsageRecord| limit.model.as_ref().is_none_or(|model| **model == *record.model);
             let spent: Money = records.iter().filter(counts).filter_map(|record| record.cost).sum();
             self.add_use(tx, limit.id.as_str(), slot(limit.kind, now), spent.nanos(), 0).await?;
         }

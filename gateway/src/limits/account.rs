@@ -67,7 +67,7 @@ pub(crate) enum Decision {
 /// What was charged.
 #[derive(Debug, Default)]
 pub(crate) struct Admitted {
-    pub(crate) charges: SmallVec<[(MeterKey, Charge); 6]>,
+    pub(crate) charges: Vec<(MeterKey, Charge)>,
     pub(crate) requests: Option<RateView>,
     pub(crate) tokens: Option<RateView>,
     /// Whether the store should be asked before somebody has to wait.
@@ -113,7 +113,8 @@ struct Meters {
     principals: HashMap<String, Vec<MeterKey>>,
 }
 
-type Bound = SmallVec<[(MeterKey, i64); 6]>;
+/// Room for each kind of limit on tenant and key: more is rare, and then an allocation.
+type Bound = SmallVec<[(MeterKey, i64); 14]>;
 
 impl Account {
     /// Takes the tenant's limits as they are now; meters of limits that stay keep what they know.
@@ -236,13 +237,9 @@ impl Meters {
 
     /// The meters that bind `ask` and what each counts of it, or the one that can't count it.
     fn bound(&self, ask: &Ask<'_>) -> Result<Bound, MeterKey> {
-        let of = |index: &HashMap<String, Vec<MeterKey>>, name: Option<&str>| -> SmallVec<[MeterKey; 6]> {
-            name.and_then(|name| index.get(name)).map(|keys| SmallVec::from_slice(keys)).unwrap_or_default()
-        };
-        let keys =
-            self.tenant.iter().copied().chain(of(&self.keys, ask.key)).chain(of(&self.principals, ask.principal));
+        let keys = [&self.tenant, named(&self.keys, ask.key), named(&self.principals, ask.principal)];
         let mut bound = Bound::new();
-        for key in keys {
+        for key in keys.into_iter().flatten().copied() {
             let limit = &self.all[key].limit;
             if limit.model.as_deref().is_some_and(|model| model != ask.model) {
                 continue;
@@ -260,7 +257,7 @@ impl Meters {
     }
 
     fn charge(&mut self, bound: &Bound, now: Instant) -> Admitted {
-        let mut admitted = Admitted::default();
+        let mut admitted = Admitted { charges: Vec::with_capacity(bound.len()), ..Admitted::default() };
         for (key, need) in bound {
             let meter = &mut self.all[*key];
             let (charge, is_low) = meter.charge(*need, now);
@@ -278,6 +275,11 @@ impl Meters {
         }
         refused
     }
+}
+
+/// The meters of a key or a principal, if there is one.
+fn named<'a>(index: &'a HashMap<String, Vec<MeterKey>>, name: Option<&str>) -> &'a [MeterKey] {
+    name.and_then(|name| index.get(name)).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Remembers the tightest of the limits by the minute.

@@ -84,11 +84,11 @@ impl ModelBackend for Script {
 impl Script {
     fn stream(&self) -> ModelResponse {
         let frames = stream::iter(self.events.clone()).map(|event| Frame::Data(event.into()));
-        let end = stream::iter([Frame::End(Outcome {
+        let end = stream::iter([Frame::End(Box::new(Outcome {
             served: self.served.clone(),
             usage: self.usage,
             ..Outcome::default()
-        })]);
+        }))]);
         let gate = self.gate.clone();
         let late = stream::iter(self.late.clone()).then(move |event| {
             let gate = gate.clone();

@@ -26,7 +26,7 @@ async fn write(app: &TestApp, tenant: &str, model: &str, cost: Option<i64>) {
         trace_id: None,
         class: Class::Interactive,
         dialect: "chat",
-        model: model.to_owned(),
+        model: model.into(),
         deployment: None,
         status: 200,
         outcome: RequestOutcome::Complete,

@@ -129,8 +129,8 @@ impl Attempts<'_> {
         let prices = candidate.deployed.deployment.prices;
         let explanation = self.ctx.wishes.explain.then(|| self.explain(route));
         let served = Served {
-            model: route.model.name.clone(),
-            deployment: candidate.deployed.deployment.name.clone(),
+            model: route.name.clone(),
+            deployment: candidate.deployed.name.clone(),
             attempts: self.calls,
             cost: answered.usage.and_then(|usage| prices.cost(&usage)),
             is_cached: false,

@@ -105,7 +105,7 @@ async fn an_overload_after_message_start_goes_to_the_next_deployment() {
 
             assert!(text.contains("Hello") && !text.contains("Overloaded"), "{text}");
             let served = outcome.served.unwrap();
-            assert_eq!((served.deployment.as_str(), served.attempts), ("claude", 2));
+            assert_eq!((&*served.deployment, served.attempts), ("claude", 2));
         }
     }
 }
@@ -120,7 +120,7 @@ async fn a_response_that_fails_after_its_creation_goes_to_the_next_deployment() 
 
         // The recorded answer ended at its limit of tokens.
         assert!(text.contains("event: response.incomplete") && !text.contains("oops"), "{text}");
-        assert_eq!(outcome.served.unwrap().deployment, "chat");
+        assert_eq!(&*outcome.served.unwrap().deployment, "chat");
     }
 }
 
@@ -137,6 +137,6 @@ async fn what_no_deployment_has_words_for_is_refused_with_its_name_and_another_m
     for setup in Setup::each_with(&both).await {
         let response = setup.backend.call(&context(), parse(Dialect::Chat, body)).await.unwrap();
 
-        assert_eq!(response.served.unwrap().deployment, "chat");
+        assert_eq!(&*response.served.unwrap().deployment, "chat");
     }
 }

@@ -28,7 +28,7 @@ const COMPLETIONS: &str = include_str!("fixtures/completions.sse");
 
 fn served(response: &ModelResponse) -> (String, u32) {
     let served = response.served.clone().unwrap();
-    (served.deployment, served.attempts)
+    (served.deployment.to_string(), served.attempts)
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn a_stream_that_nobody_has_begun_is_begun_with_a_comment() {
         setup.upstream.go_on();
         let (rest, outcome) = response.body.collect(LIMIT).await.unwrap();
         assert_eq!(rest, STREAM);
-        assert_eq!(outcome.served.unwrap().deployment, "slow");
+        assert_eq!(&*outcome.served.unwrap().deployment, "slow");
     }
 }
 
@@ -40,7 +40,7 @@ async fn a_deployment_may_still_fail_over_after_the_stream_has_begun() {
 
         let (text, outcome) = response.body.collect(LIMIT).await.unwrap();
         assert_eq!(std::str::from_utf8(&text).unwrap(), format!(": keep-alive\n\n{STREAM}"));
-        assert_eq!(outcome.served.unwrap().deployment, "stream");
+        assert_eq!(&*outcome.served.unwrap().deployment, "stream");
     }
 }
 
@@ -119,7 +119,7 @@ async fn a_copy_goes_to_the_model_on_trial_and_changes_nothing() {
     for setup in Setup::each_with(&toml).await {
         let response = setup.backend.call(&context(), chat(false)).await.unwrap();
 
-        assert_eq!(response.served.unwrap().deployment, "chat");
+        assert_eq!(&*response.served.unwrap().deployment, "chat");
         setup.upstream.arrived().await;
     }
 }
@@ -136,7 +136,7 @@ async fn a_hedge_is_made_when_the_first_is_slower_than_usual_and_only_within_its
         let response = setup.backend.call(&context(), chat(true)).await.unwrap();
 
         let served = response.served.unwrap();
-        assert_eq!((served.deployment.as_str(), served.attempts), ("stream", 2), "{}", setup.name);
+        assert_eq!((&*served.deployment, served.attempts), ("stream", 2), "{}", setup.name);
         setup.upstream.hung_up().await;
     }
 }
@@ -150,8 +150,8 @@ async fn a_deployment_that_is_full_is_passed_over_and_alone_it_refuses_with_a_wa
         let first = setup.backend.call(&context(), chat(true)).await.unwrap();
         let second = setup.backend.call(&context(), chat(true)).await.unwrap();
 
-        assert_eq!(first.served.unwrap().deployment, "endless");
-        assert_eq!(second.served.unwrap().deployment, "stream");
+        assert_eq!(&*first.served.unwrap().deployment, "endless");
+        assert_eq!(&*second.served.unwrap().deployment, "stream");
     }
     for setup in Setup::each_with(&limited(&[])).await {
         let first = setup.backend.call(&context(), chat(true)).await.unwrap();

@@ -38,7 +38,7 @@ fn is_complete(got: &Got, deployment: &str, attempts: u32) -> bool {
     got.status == 200
         && got.text == STREAM
         && got.outcome.error.is_none()
-        && (got.served.deployment.as_str(), got.served.attempts) == (deployment, attempts)
+        && (&*got.served.deployment, got.served.attempts) == (deployment, attempts)
 }
 
 fn failure(got: Result<Got>) -> Error {
@@ -138,7 +138,7 @@ async fn s08_a_stream_cut_in_mid_answer_ends_with_an_error() {
 
         let text = "The model server ended the answer before it was complete.";
         assert_eq!(got.text, CHUNK.to_owned() + &error_event(text, "server_error", "\"answer_incomplete\""));
-        assert_eq!((got.served.deployment.as_str(), got.outcome.error.unwrap().kind()), ("cut", Kind::BadUpstream));
+        assert_eq!((&*got.served.deployment, got.outcome.error.unwrap().kind()), ("cut", Kind::BadUpstream));
     }
 }
 
@@ -194,7 +194,7 @@ async fn s12_a_model_with_a_longer_context_stands_in() {
         let got = stream(&setup).await.unwrap();
 
         assert!(is_complete(&got, "stream", 2));
-        assert_eq!(got.served.model, "big");
+        assert_eq!(&*got.served.model, "big");
     }
 }
 
@@ -225,14 +225,14 @@ async fn s14_a_stand_in_that_rejects_the_request_does_not_hide_the_failure() {
 async fn s15_a_flapping_primary_is_left_and_found_again() {
     for setup in Setup::each(&["flaps", "stream"]).await {
         for _ in 0..8 {
-            assert_eq!(stream(&setup).await.unwrap().served.deployment, "stream");
+            assert_eq!(&*stream(&setup).await.unwrap().served.deployment, "stream");
         }
         let asked = setup.upstream.calls("flaps");
         assert!(asked <= 6, "an open breaker let {asked} calls through");
 
         setup.upstream.mend();
         let back = async {
-            while stream(&setup).await.unwrap().served.deployment != "flaps" {
+            while &*stream(&setup).await.unwrap().served.deployment != "flaps" {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -248,7 +248,7 @@ async fn s16_the_account_names_the_model_that_answered_and_its_price() {
         let got = stream(&setup).await.unwrap();
 
         let served = got.outcome.served.unwrap();
-        assert_eq!((served.model.as_str(), served.deployment.as_str(), served.attempts), ("big", "stream", 2));
+        assert_eq!((&*served.model, &*served.deployment, served.attempts), ("big", "stream", 2));
         // 17 tokens in, 3 out.
         assert_eq!(served.cost.unwrap().nanos(), 17_000 + 6_000);
         assert_eq!(got.outcome.usage, Some(Usage { input: 17, output: 3, ..Usage::default() }));
