@@ -74,6 +74,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, begun: 
     let builder = builder();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         () = begun.cancelled() => {
             connection.as_mut().graceful_shutdown();
