@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tracing_subscriber::{EnvFilter, Layer, Registry as Spans, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{Layer, Registry as Spans, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Bucket boundaries for histograms of seconds; OpenTelemetry's default ones are made for milliseconds.
 pub const SECONDS: [f64; 16] =
@@ -167,7 +167,7 @@ impl Telemetry {
     }
 }
 
-fn lines(settings: &TelemetrySettings, filter: EnvFilter) -> Box<dyn Layer<Spans> + Send + Sync> {
+fn lines(settings: &TelemetrySettings, filter: Targets) -> Box<dyn Layer<Spans> + Send + Sync> {
     if settings.format.is_human() {
         let layer = tracing_subscriber::fmt::layer().compact().with_ansi(io::stderr().is_terminal());
         layer.with_writer(io::stderr).with_filter(filter).boxed()
