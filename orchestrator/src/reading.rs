@@ -1,6 +1,7 @@
 //! Watches an event stream that passes through, or turns it into another dialect's: usage, finish reason, end marker, errors
 //! among the events. Bytes of the same dialect are handed on as they are, cut only between events.
 
+mod familiar;
 mod grammar;
 mod seen;
 mod whole;
@@ -10,6 +11,7 @@ pub(crate) use whole::read_whole;
 
 use crate::{Progress, failure::UpstreamError};
 use bytes::{Bytes, BytesMut};
+use familiar::Familiar;
 use grammar::Judgement;
 use std::fmt;
 use wire::{
@@ -22,13 +24,20 @@ const MAX_EVENT_BYTES: usize = 16 << 20;
 /// How the events are to be read.
 pub(crate) enum Grammar {
     /// Chunks of OpenAI's chat or text completions. Unless `shows_usage`, the chunk that only tells usage is kept back.
-    Chunks { shows_usage: bool },
+    Chunks { shows_usage: bool, familiar: Familiar },
     /// Anthropic's named events.
     Messages,
     /// The typed events of OpenAI's responses.
     Responses,
     /// Another dialect than the caller's.
     Translated { from: Box<dyn Decode>, to: Box<dyn Encode> },
+}
+
+impl Grammar {
+    /// The grammar of chunks.
+    pub(crate) fn chunks(shows_usage: bool) -> Self {
+        Self::Chunks { shows_usage, familiar: Familiar::default() }
+    }
 }
 
 /// The reader of one stream.
@@ -115,7 +124,7 @@ impl Reading {
 }
 
 /// Reads events. `None` when all of them may pass as they are, else those that may, written anew.
-fn judge(events: &[Event], grammar: &Grammar, seen: &mut Seen) -> Option<Bytes> {
+fn judge(events: &[Event], grammar: &mut Grammar, seen: &mut Seen) -> Option<Bytes> {
     let mut kept: Option<BytesMut> = None;
     for (index, event) in events.iter().enumerate() {
         let judgement = grammar::read(grammar, event, seen);
@@ -182,7 +191,7 @@ mod tests {
     fn read(text: &str, shows_usage: bool, cuts: &[prop::sample::Index]) -> (String, Reading) {
         let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).chain([0, text.len()]).collect();
         cuts.sort_unstable();
-        let mut reading = Reading::new(Grammar::Chunks { shows_usage });
+        let mut reading = Reading::new(Grammar::chunks(shows_usage));
         let mut out = Vec::new();
         for cut in cuts.windows(2) {
             out.extend(reading.feed(Bytes::copy_from_slice(&text.as_bytes()[cut[0]..cut[1]])).unwrap());

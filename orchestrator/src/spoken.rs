@@ -59,7 +59,7 @@ impl Spoken {
             (Some(meaning), dialect) => translate::stream(speech, dialect, meaning),
             (None, Dialect::Messages | Dialect::CountTokens) => Grammar::Messages,
             (None, Dialect::Responses) => Grammar::Responses,
-            (None, _) => Grammar::Chunks { shows_usage: request.head.include_usage },
+            (None, _) => Grammar::chunks(request.head.include_usage),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What one event of a dialect says, as far as truth and accounts need it.
 
-use super::{Grammar, Seen};
+use super::{Familiar, Grammar, Seen};
 use crate::failure::UpstreamError;
 use domain::Usage;
 use serde::Deserialize;
@@ -16,9 +16,12 @@ pub(super) enum Judgement {
     Stop,
 }
 
-pub(super) fn read(grammar: &Grammar, event: &Event, seen: &mut Seen) -> Judgement {
+pub(super) fn read(grammar: &mut Grammar, event: &Event, seen: &mut Seen) -> Judgement {
     match grammar {
-        Grammar::Chunks { shows_usage } => chunk(event, *shows_usage, seen),
+        Grammar::Chunks { shows_usage, familiar } => match familiar.text_bytes(&event.data) {
+            Some(bytes) => text(bytes, seen),
+            None => chunk(event, *shows_usage, familiar, seen),
+        },
         Grammar::Messages => message_event(event, seen),
         Grammar::Responses => response_event(event, seen),
         Grammar::Translated { .. } => Judgement::Stop,
@@ -62,6 +65,15 @@ struct Delta<'a> {
     function_call: Option<&'a RawValue>,
 }
 
+impl Choice<'_> {
+    /// The text of the answer with its quotes, if the choice says nothing else.
+    fn only_text(&self) -> Option<&str> {
+        let delta = self.delta.as_ref().filter(|_| self.finish_reason.is_none() && self.text.is_none())?;
+        let text = delta.content.map(RawValue::get).filter(|text| text.starts_with('"'))?;
+        (delta.text_bytes() == text.len() - 2).then_some(text)
+    }
+}
+
 impl Delta<'_> {
     /// Bytes of what it adds, about.
     fn text_bytes(&self) -> usize {
@@ -76,7 +88,12 @@ impl Delta<'_> {
     }
 }
 
-fn chunk(event: &Event, shows_usage: bool, seen: &mut Seen) -> Judgement {
+fn text(bytes: usize, seen: &mut Seen) -> Judgement {
+    seen.saw_text(bytes);
+    Judgement::Pass
+}
+
+fn chunk(event: &Event, shows_usage: bool, familiar: &mut Familiar, seen: &mut Seen) -> Judgement {
     if event.data == "[DONE]" {
         seen.saw_end();
         return Judgement::Pass;
@@ -91,6 +108,11 @@ fn chunk(event: &Event, shows_usage: bool, seen: &mut Seen) -> Judgement {
         seen.usage = Some(from_wire(usage));
     }
     let choices = chunk.choices.as_deref().unwrap_or_default();
+    if let ([choice], None) = (choices, chunk.usage)
+        && let Some(text) = choice.only_text()
+    {
+        familiar.learn(&event.data, text);
+    }
     for choice in choices {
         let text = choice.text.as_ref().map_or(0, |text| text.len());
         seen.saw_text(text + choice.delta.as_ref().map_or(0, Delta::text_bytes));
@@ -295,8 +317,36 @@ fn malformed(event: &Event, seen: &mut Seen) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    fn feed(grammar: &Grammar, events: &[&str]) -> (Seen, Vec<Judgement>) {
+    /// Chunks with a text each.
+    const SHAPES: [&str; 5] = [
+        r#"{"choices":[{"delta":{"content":"TEXT"},"finish_reason":null}],"usage":null}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT","reasoning":"TEXT"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT"},"finish_reason":"TEXT"}]}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT","tool_calls":[{"index":0}]}}]}"#,
+        r#"{"choices":[{"text":"TEXT"},{"delta":{"content":"TEXT"}}],"usage":{"prompt_tokens":1}}"#,
+    ];
+
+    proptest! {
+        #[test]
+        fn a_familiar_chunk_is_read_as_an_unknown_one(
+            chunks in prop::collection::vec((0..SHAPES.len(), r#"[a-zé]{0,3}|["\\\n,}a]{0,3}|\\n|","error":"x"#), 1..12),
+        ) {
+            let mut knowing = Grammar::chunks(true);
+            let (mut known, mut anew) = (Seen::default(), Seen::default());
+            for (shape, text) in chunks {
+                let event = Event { event: None, data: SHAPES[shape].replace("TEXT", &text).into() };
+
+                let judgement = read(&mut knowing, &event, &mut known);
+
+                prop_assert_eq!(judgement, read(&mut Grammar::chunks(true), &event, &mut anew));
+                prop_assert_eq!(format!("{known:?}"), format!("{anew:?}"));
+            }
+        }
+    }
+
+    fn feed(grammar: &mut Grammar, events: &[&str]) -> (Seen, Vec<Judgement>) {
         let mut seen = Seen::default();
         let events = events.iter().map(|data| Event { event: None, data: (*data).into() });
         let judgements = events.map(|event| read(grammar, &event, &mut seen)).collect();
@@ -305,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_role_alone_is_no_content_and_a_text_is() {
-        let chunks = Grammar::Chunks { shows_usage: true };
+        let mut chunks = Grammar::chunks(true);
 
         for (data, has_content) in [
             (r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#, false),
@@ -316,16 +366,16 @@ mod tests {
             (r#"{"choices":[{"text":"x"}]}"#, true),
             (r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#, true),
         ] {
-            assert_eq!(feed(&chunks, &[data]).0.has_content, has_content, "{data}");
+            assert_eq!(feed(&mut chunks, &[data]).0.has_content, has_content, "{data}");
         }
     }
 
     #[test]
     fn usage_beside_a_choice_is_read_and_passes() {
-        let chunks = Grammar::Chunks { shows_usage: false };
+        let mut chunks = Grammar::chunks(false);
         let data = r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":2,"completion_tokens":1}}"#;
 
-        let (seen, judgements) = feed(&chunks, &[data]);
+        let (seen, judgements) = feed(&mut chunks, &[data]);
 
         assert_eq!((seen.usage.unwrap().input, &judgements[..]), (2, &[Judgement::Pass][..]));
     }
@@ -333,7 +383,7 @@ mod tests {
     #[test]
     fn the_usage_of_messages_is_gathered_from_both_ends() {
         let (seen, _) = feed(
-            &Grammar::Messages,
+            &mut Grammar::Messages,
             &[
                 r#"{"type":"message_start","message":{"usage":{"input_tokens":3,"cache_read_input_tokens":20,"cache_creation_input_tokens":5,"output_tokens":1}}}"#,
                 r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"hi"}}"#,
@@ -349,7 +399,7 @@ mod tests {
     #[test]
     fn a_response_that_failed_is_no_end() {
         let (seen, judgements) = feed(
-            &Grammar::Responses,
+            &mut Grammar::Responses,
             &[
                 r#"{"type":"response.created","response":{"status":"in_progress","error":null}}"#,
                 r#"{"type":"response.failed","response":{"error":{"code":"server_error","message":"m"}}}"#,
@@ -363,7 +413,7 @@ mod tests {
     #[test]
     fn a_response_that_completed_tells_its_usage() {
         let (seen, _) = feed(
-            &Grammar::Responses,
+            &mut Grammar::Responses,
             &[
                 r#"{"type":"response.output_text.delta","delta":"hi"}"#,
                 r#"{"type":"response.completed","response":{"status":"completed","usage":{"input_tokens":5,"output_tokens":2,"input_tokens_details":{"cached_tokens":4}}}}"#,
