@@ -8,7 +8,6 @@ use crate::{
 use axum::response::{IntoResponse, Response};
 use chassis::http::ApiError;
 use domain::{Error, KeyId};
-use std::time::Instant;
 
 /// A refusal by a limit tells more than its error: how the limits stand.
 impl IntoResponse for Refusal {
@@ -28,8 +27,8 @@ impl From<Error> for Refusal {
 impl Gateway {
     /// Lets a request in, or says why not. Nothing is charged for one that is refused.
     pub(crate) async fn admit(&self, asked: &Asked<'_>) -> Result<Entry, Refusal> {
-        let Asked { caller, context, request } = asked;
-        let patience = context.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let Asked { caller, context, request, begun } = asked;
+        let patience = context.deadline.map(|deadline| deadline.saturating_duration_since(*begun));
         let place = self.overload.enter(&caller.tenant, patience).await?;
         let quote = self.prices.quote(request, &*self.backend).await?;
         let seat = self.ledger.seat().await?;

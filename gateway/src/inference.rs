@@ -96,13 +96,15 @@ impl<S: Sync> FromRequestParts<S> for Said {
 }
 
 async fn answer(app: &App, call: Call, dialect: Dialect) -> Result<Response, ApiError> {
+    let begun = Instant::now();
     let (Extension(caller), Extension(context), said, JsonBytes(body)) = call;
     let request = ModelRequest { betas: said.betas, ..ModelRequest::parse(dialect, body)? };
     identity::require_model(&caller, &request.head.model)?;
     let patience = said.patience.or((!request.head.stream).then_some(app.bounds.request_timeout));
-    let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
+    let deadline = patience.and_then(|patience| begun.checked_add(patience));
     let context = RequestContext { deadline, wishes: said.wishes, ..context };
-    let mut entry = match app.gateway.admit(&Asked { caller: &caller, context: &context, request: &request }).await {
+    let asked = Asked { caller: &caller, context: &context, request: &request, begun };
+    let mut entry = match app.gateway.admit(&asked).await {
         Ok(entry) => entry,
         Err(refusal) => return Ok(refusal.into_response()),
     };

@@ -24,13 +24,15 @@ use tokio::{
         Mutex,
         mpsc::{self, OwnedPermit, Receiver, Sender, error::TrySendError},
     },
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 
 /// One transaction writes at most so many.
 const MOST_IN_ONE: usize = 500;
 /// So many are written at once, in transactions side by side.
 const MOST_AT_ONCE: usize = 4 * MOST_IN_ONE;
+/// Between two writes, how often is looked whether so many wait already: what lies in memory for long has left the caches.
+const LOOK: Duration = Duration::from_millis(10);
 /// So many records are freed between two looks at requests.
 const FREED_AT_ONCE: usize = 50;
 /// A try that takes longer gets no answer any more: the connection is one of a host that is gone.
@@ -95,13 +97,10 @@ impl Ledger {
         let mut receiver = self.receiver.lock().await;
         let begun = drain.token();
         let mut records = Vec::with_capacity(MOST_AT_ONCE);
-        let pause = Duration::from_millis(self.settings.flush_ms);
         while begun.run_until_cancelled(receiver.recv_many(&mut records, MOST_AT_ONCE)).await.is_some() {
             self.write_all(&mut records).await;
             self.instruments.waiting.record(receiver.len() as u64, &[]);
-            if receiver.len() < MOST_AT_ONCE {
-                begun.run_until_cancelled(tokio::time::sleep(pause)).await;
-            }
+            begun.run_until_cancelled(self.pause(&receiver)).await;
         }
         receiver.close();
         let expired = drain.expired();
@@ -117,6 +116,14 @@ impl Ledger {
         tokio::select! {
             () = rest => {}
             () = last => tracing::error!("the ledger could not be written to its end; the spend is held by the limits' leases"),
+        }
+    }
+
+    /// The pause between two writes. It ends once a transaction's worth waits.
+    async fn pause(&self, receiver: &Receiver<UsageRecord>) {
+        let until = Instant::now() + Duration::from_millis(self.settings.flush_ms);
+        while receiver.len() < MOST_IN_ONE && Instant::now() < until {
+            sleep_until(until.min(Instant::now() + LOOK)).await;
         }
     }
 

@@ -12,7 +12,7 @@ pub(crate) use account::{Account, Ask, Spent};
 pub(crate) use refusal::Rates;
 pub use settings::{LimitsSettings, WhenDown};
 
-use account::{Admitted, Decision, Moment, SharedAccount};
+use account::{Charges, Decision, Moment, SharedAccount};
 use arc_swap::ArcSwap;
 use domain::{Error, ReplicaId, Result, TenantId};
 use instruments::Instruments;
@@ -50,7 +50,7 @@ pub(crate) struct Limits {
 /// A request that was admitted. Holds what it reserved until it is settled or dropped, which counts as nothing used.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    held: Option<(SharedAccount, Admitted)>,
+    held: Option<(SharedAccount, Charges)>,
     rates: Rates,
     running: Arc<AtomicUsize>,
 }
@@ -86,8 +86,11 @@ impl Limits {
         if let Err(error) = self.read_once.get_or_try_init(|| self.refresh()).await {
             return Err(Refusal { error: self.unknown().error.with_source(error), rates: Rates::default() });
         }
-        let Some(account) = self.accounts.load().get(tenant).cloned() else { return Ok(self.ticket(None)) };
+        let Some(account) = self.accounts.load().get(tenant).cloned() else {
+            return Ok(self.ticket(None, Rates::default()));
+        };
         let begun = Instant::now();
+        let mut now = begun;
         let until = begun + self.settings.wait();
         let is_open = self.settings.when_store_is_down == WhenDown::Admit;
         let mut waited_since = None;
@@ -96,13 +99,14 @@ impl Limits {
             let mut answered = std::pin::pin!(account.answered.notified());
             answered.as_mut().enable();
             let is_down = self.is_down.load(Ordering::Relaxed);
-            let at = Moment { now: Instant::now(), waited_since, is_admitted_blindly: is_open && is_down };
+            let at = Moment { now, waited_since, is_admitted_blindly: is_open && is_down };
             match account.admit(ask, at) {
                 Decision::Admitted(admitted) => {
                     if admitted.is_low {
                         self.low.notify_one();
                     }
-                    return Ok(self.ticket(Some((account.clone(), admitted))));
+                    let rates = Rates { requests: admitted.requests, tokens: admitted.tokens };
+                    return Ok(self.ticket(Some((account.clone(), admitted.charges)), rates));
                 }
                 Decision::Refused(refused) => {
                     self.instruments.refused(&refused.limit);
@@ -118,6 +122,7 @@ impl Limits {
             if timeout_at(until, answered).await.is_err() {
                 waited_since = Some(begun);
             }
+            now = Instant::now();
         }
     }
 
@@ -127,11 +132,7 @@ impl Limits {
         Refusal { error: Error::unavailable(message).with_code("limits_unavailable"), rates: Rates::default() }
     }
 
-    fn ticket(&self, held: Option<(SharedAccount, Admitted)>) -> Ticket {
-        let rates = held.as_ref().map_or_else(Rates::default, |(_, admitted)| Rates {
-            requests: admitted.requests,
-            tokens: admitted.tokens,
-        });
+    fn ticket(&self, held: Option<(SharedAccount, Charges)>, rates: Rates) -> Ticket {
         self.running.fetch_add(1, Ordering::Relaxed);
         Ticket { held, rates, running: self.running.clone() }
     }
@@ -144,20 +145,20 @@ impl Ticket {
     }
 
     /// Gives back what was reserved and books what was used.
-    pub(crate) fn settle(mut self, spent: Spent) {
-        self.close(spent);
+    pub(crate) fn settle(mut self, spent: Spent, now: std::time::Instant) {
+        self.close(spent, || now.into());
     }
 
-    fn close(&mut self, spent: Spent) {
-        if let Some((account, admitted)) = self.held.take() {
-            account.settle(&admitted.charges, spent, Instant::now());
+    fn close(&mut self, spent: Spent, now: impl FnOnce() -> Instant) {
+        if let Some((account, charges)) = self.held.take() {
+            account.settle(&charges, spent, now());
         }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.close(Spent { tokens: 0, cost: Some(0) });
+        self.close(Spent { tokens: 0, cost: Some(0) }, Instant::now);
         self.running.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -14,7 +14,8 @@ use std::{sync::Arc, time::Instant};
 
 /// See the head of this file.
 pub(crate) struct Entry {
-    open: Option<Open>,
+    /// Boxed: it is handed on several times.
+    open: Option<Box<Open>>,
 }
 
 struct Open {
@@ -62,6 +63,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) caller: &'a Arc<Caller>,
     pub(crate) context: &'a RequestContext,
     pub(crate) request: &'a ModelRequest,
+    /// When it came.
+    pub(crate) begun: Instant,
 }
 
 impl Entry {
@@ -79,12 +82,12 @@ impl Entry {
             model: asked.request.head.model.as_str().into(),
             prompt_guess: asked.request.head.prompt_tokens_estimate(),
             price: quote.price,
-            begun: Instant::now(),
+            begun: asked.begun,
             begun_ms: Utc::now().timestamp_millis(),
             answer: None,
             first_byte: None,
         };
-        Self { open: Some(open) }
+        Self { open: Some(Box::new(open)) }
     }
 
     /// What the headers of the answer say of limits.
@@ -179,7 +182,7 @@ impl Open {
         End { status: answer.status, outcome, usage, is_estimated: true, cost, served: answer.served.clone() }
     }
 
-    fn close(self, end: End) {
+    fn close(self: Box<Self>, end: End) {
         if end.cost.is_none() && end.usage.total() > 0 {
             self.ledger.is_unpriced(&self.model);
         }
@@ -188,8 +191,9 @@ impl Open {
         let spent = Spent { tokens, cost: end.cost.map(Money::nanos) };
         let Self {
             seat, ticket, caller, request, trace_id, class, dialect, model, begun, begun_ms, first_byte, ..
-        } = self;
-        ticket.settle(spent);
+        } = *self;
+        let now = Instant::now();
+        ticket.settle(spent, now);
         let (answered, deployment) = match end.served {
             Some(served) => (Some(served.model).filter(|model| !model.is_empty()), Some(served.deployment)),
             None => (None, None),
@@ -213,7 +217,7 @@ impl Open {
             is_estimated: end.is_estimated,
             is_cached,
             cost: end.cost,
-            latency_ms: millis(begun, Instant::now()),
+            latency_ms: millis(begun, now),
             ttft_ms: first_byte.map(|at| millis(begun, at)),
         });
     }

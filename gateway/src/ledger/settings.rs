@@ -10,7 +10,7 @@ pub struct LedgerSettings {
     pub buffer_records: usize,
     /// How long they wait, in milliseconds, before they are refused with 503.
     pub wait_ms: u64,
-    /// The pause between two writes, in milliseconds.
+    /// The pause between two writes, in milliseconds. Shorter while many records come.
     pub flush_ms: u64,
     /// How long records are kept, in days; 0 = for ever.
     pub retention_days: u64,

@@ -54,7 +54,6 @@ pub(crate) struct Spent {
 
 /// What every limit says together.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the large one is the usual one: a box would be an allocation a request")]
 pub(crate) enum Decision {
     Admitted(Admitted),
     /// Some meter must ask the store first.
@@ -64,10 +63,13 @@ pub(crate) enum Decision {
     Refused(Box<Refused>),
 }
 
-/// What was charged.
+/// What each meter was charged.
+pub(crate) type Charges = Vec<(MeterKey, Charge)>;
+
+/// What was charged, and how the limits stand.
 #[derive(Debug, Default)]
 pub(crate) struct Admitted {
-    pub(crate) charges: Vec<(MeterKey, Charge)>,
+    pub(crate) charges: Charges,
     pub(crate) requests: Option<RateView>,
     pub(crate) tokens: Option<RateView>,
     /// Whether the store should be asked before somebody has to wait.
