@@ -10,16 +10,15 @@ use crate::{
     replay, wishes,
 };
 use axum::{
-    Extension,
     body::Body,
-    extract::{FromRequestParts, State},
+    extract::{FromRequest, Request, State},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use chassis::http::ApiError;
-use domain::{Caller, Error, Money, RequestContext, Result, Wishes};
+use domain::{Caller, Error, Money, RequestContext, Result};
 use futures::{Stream, StreamExt};
-use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use orchestrator::{Dialect, Frame, ModelBody, ModelRequest, ModelResponse, Outcome, Served};
 use std::{
     convert::Infallible,
@@ -72,37 +71,39 @@ pub(crate) async fn count_tokens(state: State<App>, call: Call) -> Result<Respon
 }
 
 /// What every call brings: who asks, what they said in headers, and the request.
-pub(crate) type Call = (Extension<Arc<Caller>>, Extension<RequestContext>, Said, JsonBytes);
-
-/// What the headers say. They are read in place: a copy of all of them for each request is not free.
-pub(crate) struct Said {
-    wishes: Wishes,
+pub(crate) struct Call {
+    caller: Arc<Caller>,
+    context: RequestContext,
     patience: Option<Duration>,
     betas: Option<String>,
+    body: Bytes,
 }
 
-impl<S: Sync> FromRequestParts<S> for Said {
+impl FromRequest<App> for Call {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let headers = &parts.headers;
-        let allowed = parts.extensions.get::<RequestContext>().map(|context| context.wishes).unwrap_or_default();
-        Ok(Self {
-            wishes: wishes::read(headers, allowed)?,
-            patience: wishes::timeout(headers)?,
-            betas: headers.get(BETAS).and_then(|value| value.to_str().ok()).map(str::to_owned),
-        })
+    async fn from_request(mut request: Request, app: &App) -> Result<Self, ApiError> {
+        // Taken out, not copied: nobody else asks for them.
+        let left = request.extensions_mut();
+        let left = left.remove::<Arc<Caller>>().zip(left.remove::<RequestContext>());
+        let (caller, context) = left.ok_or_else(|| Error::internal("a route to models has no guard"))?;
+        let headers = request.headers();
+        let context = RequestContext { wishes: wishes::read(headers, context.wishes)?, ..context };
+        let patience = wishes::timeout(headers)?;
+        let betas = headers.get(BETAS).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let JsonBytes(body) = JsonBytes::from_request(request, app).await?;
+        Ok(Self { caller, context, patience, betas, body })
     }
 }
 
 async fn answer(app: &App, call: Call, dialect: Dialect) -> Result<Response, ApiError> {
     let begun = Instant::now();
-    let (Extension(caller), Extension(context), said, JsonBytes(body)) = call;
-    let request = ModelRequest { betas: said.betas, ..ModelRequest::parse(dialect, body)? };
+    let Call { caller, context, patience, betas, body } = call;
+    let request = ModelRequest { betas, ..ModelRequest::parse(dialect, body)? };
     identity::require_model(&caller, &request.head.model)?;
-    let patience = said.patience.or((!request.head.stream).then_some(app.bounds.request_timeout));
+    let patience = patience.or((!request.head.stream).then_some(app.bounds.request_timeout));
     let deadline = patience.and_then(|patience| begun.checked_add(patience));
-    let context = RequestContext { deadline, wishes: said.wishes, ..context };
+    let context = RequestContext { deadline, ..context };
     let asked = Asked { caller: &caller, context: &context, request: &request, begun };
     let mut entry = match app.gateway.admit(&asked).await {
         Ok(entry) => entry,
