@@ -14,6 +14,7 @@ run: ## build and start everything in one process (UPSTREAM=http://host:port/v1 
 check: check-infra ## formatting, lints, documentation, dependency rules, infrastructure
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) check --manifest-path fuzz/Cargo.toml --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
 	scripts/deny.sh
 
