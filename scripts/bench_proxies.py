@@ -24,7 +24,7 @@ import time
 import urllib.error
 import urllib.request
 
-from big_batch import free_port
+from ports import free_port
 
 CONTENDER_CORE, OTHER_CORE = 1, 0
 SECONDS = 5

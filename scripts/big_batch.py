@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,19 +15,11 @@ import time
 import urllib.request
 import uuid
 
+from ports import free_port
+
 
 # What one process may take, whatever the size of the file.
 MEMORY_BUDGET_MIB = 256
-HELD_PORTS = []
-
-
-def free_port():
-    """A port that nobody uses, kept for a server: a socket that is bound but does not listen holds it until this program ends."""
-    holder = socket.socket()
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind(("127.0.0.1", 0))
-    HELD_PORTS.append(holder)
-    return holder.getsockname()[1]
 
 
 def write_input(path, count, total):

@@ -18,7 +18,8 @@ import time
 import urllib.error
 import uuid
 
-from big_batch import MEMORY_BUDGET_MIB, Api, free_port, peak_mib
+from big_batch import MEMORY_BUDGET_MIB, Api, peak_mib
+from ports import free_port
 
 PART_BYTES = 64 << 20
 AT_ONCE = 4

@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 
-from big_batch import free_port
+from ports import free_port
 
 # How long a started process is left alone before its memory is read.
 IDLE_SECONDS = 5

@@ -3,25 +3,18 @@
 import os
 import pathlib
 import re
-import socket
 import subprocess
+import sys
 
 import openai
 import providers
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "scripts"))
 BINARY = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "tandem"
-HELD_PORTS = []
 
-
-def free_port() -> int:
-    """A port that nobody uses, kept for a server: a socket that is bound but does not listen holds it until this program ends."""
-    holder = socket.socket()
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind(("127.0.0.1", 0))
-    HELD_PORTS.append(holder)
-    return holder.getsockname()[1]
+from ports import free_port  # noqa: E402 (its folder is known by now)
 
 
 def start(folder, catalog=None, **variables):
