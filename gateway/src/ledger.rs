@@ -100,7 +100,7 @@ impl Ledger {
         while begun.run_until_cancelled(receiver.recv_many(&mut records, MOST_AT_ONCE)).await.is_some() {
             self.write_all(&mut records).await;
             self.instruments.waiting.record(receiver.len() as u64, &[]);
-            begun.run_until_cancelled(self.pause(&receiver)).await;
+            begun.run_until_cancelled(pause(self.settings.flush_ms, &receiver)).await;
         }
         receiver.close();
         let expired = drain.expired();
@@ -116,14 +116,6 @@ impl Ledger {
         tokio::select! {
             () = rest => {}
             () = last => tracing::error!("the ledger could not be written to its end; the spend is held by the limits' leases"),
-        }
-    }
-
-    /// The pause between two writes. It ends once a transaction's worth waits.
-    async fn pause(&self, receiver: &Receiver<UsageRecord>) {
-        let until = Instant::now() + Duration::from_millis(self.settings.flush_ms);
-        while receiver.len() < MOST_IN_ONE && Instant::now() < until {
-            sleep_until(until.min(Instant::now() + LOOK)).await;
         }
     }
 
@@ -187,6 +179,14 @@ impl Ledger {
     }
 }
 
+/// The pause between two writes. It ends once a transaction's worth waits.
+async fn pause<T>(flush_ms: u64, receiver: &Receiver<T>) {
+    let until = Instant::now() + Duration::from_millis(flush_ms);
+    while receiver.len() < MOST_IN_ONE && Instant::now() < until {
+        sleep_until(until.min(Instant::now() + LOOK)).await;
+    }
+}
+
 impl Instruments {
     fn new() -> Self {
         let meter = global::meter("tandem.gateway");
@@ -200,5 +200,26 @@ impl Instruments {
                 .build(),
             unpriced: counter("tandem.ledger.unpriced_requests", "Requests to a model whose price is not known"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn paused(records: usize) -> Duration {
+        let (sender, receiver) = mpsc::channel(MOST_IN_ONE);
+        for record in 0..records {
+            sender.send(record).await.unwrap();
+        }
+        let begun = Instant::now();
+        pause(25, &receiver).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_ends_once_a_transaction_is_full() {
+        assert_eq!(paused(MOST_IN_ONE - 1).await, Duration::from_millis(25));
+        assert_eq!(paused(MOST_IN_ONE).await, Duration::ZERO);
     }
 }

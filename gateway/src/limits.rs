@@ -145,20 +145,18 @@ impl Ticket {
     }
 
     /// Gives back what was reserved and books what was used.
-    pub(crate) fn settle(mut self, spent: Spent, now: std::time::Instant) {
-        self.close(spent, || now.into());
-    }
-
-    fn close(&mut self, spent: Spent, now: impl FnOnce() -> Instant) {
+    pub(crate) fn settle(mut self, spent: Spent, now: Instant) {
         if let Some((account, charges)) = self.held.take() {
-            account.settle(&charges, spent, now());
+            account.settle(&charges, spent, now);
         }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.close(Spent { tokens: 0, cost: Some(0) }, Instant::now);
+        if let Some((account, charges)) = self.held.take() {
+            account.settle(&charges, Spent { tokens: 0, cost: Some(0) }, Instant::now());
+        }
         self.running.fetch_sub(1, Ordering::Relaxed);
     }
 }

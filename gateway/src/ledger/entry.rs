@@ -193,7 +193,7 @@ impl Open {
             seat, ticket, caller, request, trace_id, class, dialect, model, begun, begun_ms, first_byte, ..
         } = *self;
         let now = Instant::now();
-        ticket.settle(spent, now);
+        ticket.settle(spent, now.into());
         let (answered, deployment) = match end.served {
             Some(served) => (Some(served.model).filter(|model| !model.is_empty()), Some(served.deployment)),
             None => (None, None),
