@@ -1,5 +1,6 @@
 //! The ledger, written behind: a request takes a seat in a bounded buffer before it begins and leaves its record there when it
-//! ends; one task writes the records in batches. A full buffer slows requests; it never drops a record.
+//! ends; a few writers take turns at collecting records and write them side by side. A full buffer slows requests; it never drops a
+//! record.
 
 mod entry;
 mod quote;
@@ -26,15 +27,16 @@ use tokio::{
     },
     time::{Instant, sleep_until, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 /// One transaction writes at most so many.
 const MOST_IN_ONE: usize = 500;
-/// So many are written at once, in transactions side by side.
-const MOST_AT_ONCE: usize = 4 * MOST_IN_ONE;
-/// Between two writes, how often is looked whether so many wait already: what lies in memory for long has left the caches.
+/// Transactions side by side.
+const WRITERS: usize = 4;
+/// How often is looked whether so many wait already: what lies in memory for long has left the caches.
 const LOOK: Duration = Duration::from_millis(10);
 /// So many records are freed between two looks at requests.
-const FREED_AT_ONCE: usize = 50;
+const FREED_AT_ONCE: usize = 250;
 /// A try that takes longer gets no answer any more: the connection is one of a host that is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause between two tries to write, at most.
@@ -94,29 +96,45 @@ impl Ledger {
 
     /// Writes until the drain, and then until the last request has left its record.
     pub(crate) async fn run(&self, drain: Drain) {
-        let mut receiver = self.receiver.lock().await;
-        let begun = drain.token();
-        let mut records = Vec::with_capacity(MOST_AT_ONCE);
-        while begun.run_until_cancelled(receiver.recv_many(&mut records, MOST_AT_ONCE)).await.is_some() {
-            self.write_all(&mut records).await;
-            self.instruments.waiting.record(receiver.len() as u64, &[]);
-            begun.run_until_cancelled(pause(self.settings.flush_ms, &receiver)).await;
-        }
-        receiver.close();
-        let expired = drain.expired();
-        let rest = async {
-            while receiver.recv_many(&mut records, MOST_AT_ONCE).await > 0 {
-                self.write_all(&mut records).await;
-            }
-        };
+        let (begun, expired) = (drain.token(), drain.expired());
+        let writers = join_all((0..WRITERS).map(|_| self.write_behind(&begun)));
         let last = async {
             expired.cancelled_owned().await;
             tokio::time::sleep(LAST_WRITES).await;
         };
         tokio::select! {
-            () = rest => {}
+            _ = writers => {}
             () = last => tracing::error!("the ledger could not be written to its end; the spend is held by the limits' leases"),
         }
+    }
+
+    async fn write_behind(&self, begun: &CancellationToken) {
+        let mut records = Vec::with_capacity(MOST_IN_ONE);
+        while self.collect(&mut records, begun).await > 0 {
+            self.write(&records).await;
+            // Their memory may have left the caches: freed all at once they would hold up requests.
+            while !records.is_empty() {
+                records.truncate(records.len().saturating_sub(FREED_AT_ONCE));
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes records out of the buffer, after a pause for more of them; none are left once the drain has begun and the last request
+    /// has ended. One writer collects at a time, while the others write.
+    async fn collect(&self, records: &mut Vec<UsageRecord>, begun: &CancellationToken) -> usize {
+        let mut receiver = self.receiver.lock().await;
+        begun.run_until_cancelled(pause(self.settings.flush_ms, &receiver)).await;
+        let waited_for = begun.run_until_cancelled(receiver.recv_many(records, MOST_IN_ONE)).await;
+        let count = match waited_for {
+            Some(count) => count,
+            None => {
+                receiver.close();
+                receiver.recv_many(records, MOST_IN_ONE).await
+            }
+        };
+        self.instruments.waiting.record(receiver.len() as u64, &[]);
+        count
     }
 
     /// Deletes records beyond their age, now and then, until the drain.
@@ -136,15 +154,6 @@ impl Ledger {
         let before_ms = self.store.now_ms().await? - kept_ms;
         while self.store.delete_usage_before(before_ms, MOST_DELETED).await? > 0 {}
         Ok(())
-    }
-
-    async fn write_all(&self, records: &mut Vec<UsageRecord>) {
-        join_all(records.chunks(MOST_IN_ONE).map(|part| self.write(part))).await;
-        // Their memory has left the caches: freed all at once they would hold up requests.
-        while !records.is_empty() {
-            records.truncate(records.len().saturating_sub(FREED_AT_ONCE));
-            tokio::task::yield_now().await;
-        }
     }
 
     /// Writes `records` however long that takes: writing twice is the same as writing once.
@@ -179,7 +188,7 @@ impl Ledger {
     }
 }
 
-/// The pause between two writes. It ends once a transaction's worth waits.
+/// The pause before records are collected. It ends once a transaction's worth waits.
 async fn pause<T>(flush_ms: u64, receiver: &Receiver<T>) {
     let until = Instant::now() + Duration::from_millis(flush_ms);
     while receiver.len() < MOST_IN_ONE && Instant::now() < until {
