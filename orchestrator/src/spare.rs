@@ -337,7 +337,8 @@ mod tests {
     async fn new_room_wakes_as_many_as_it_holds() {
         let spare = Arc::new(Spare::default());
         let _seats: Vec<_> = (0..7).map(|_| sit(&spare)).collect();
-        let mut waiting: Vec<_> = (0..6).map(|_| Box::pin(spare.enter(Class::Batch, Duration::from_secs(5)))).collect();
+        let mut waiting: Vec<_> =
+            (0..10).map(|_| Box::pin(spare.enter(Class::Batch, Duration::from_secs(5)))).collect();
         for each in &mut waiting {
             assert!(futures::poll!(each).is_pending());
         }
@@ -350,9 +351,9 @@ mod tests {
                 entered.push(presence.unwrap());
             }
         }
-        assert_eq!((in_flight, room, entered.len()), (7, 11, 4));
+        assert_eq!((in_flight, room, entered.len()), (7, 15, 8));
         // Slow calls: nothing has ended and nobody new has come, but two still wait.
-        assert_eq!(spare.look(engine(11.0, 0.0), None), (11, 17));
+        assert_eq!(spare.look(engine(15.0, 0.0), None), (15, 31));
     }
 
     #[test]
