@@ -53,6 +53,7 @@ pub struct Site {
     database_url: String,
     upstream: String,
     environment: Vec<(String, String)>,
+    deployment: String,
     /// The model server's own count of what it was asked.
     pub simulator: Arc<Simulator>,
     /// An API key of the site.
@@ -139,6 +140,7 @@ impl Site {
             database_url,
             upstream,
             environment: Vec::new(),
+            deployment: String::new(),
             simulator,
             key,
             tenant: tenant.id,
@@ -154,6 +156,13 @@ impl Site {
     #[must_use]
     pub fn with_environment(mut self, variables: &[(&str, &str)]) -> Self {
         self.environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self
+    }
+
+    /// More lines for the deployment in the catalog of [`Self::start_gateways`].
+    #[must_use]
+    pub fn with_deployment(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.deployment);
         self
     }
 
@@ -181,8 +190,8 @@ impl Site {
     pub async fn start_gateways_with(&self, count: usize, settings: &[(&str, &str)]) -> Vec<Process> {
         let catalog = format!(
             "[[model]]\nname = \"tandem-sim\"\n[[model.deployment]]\nname = \"simulator\"\nurl = \"{}\"\n\
-             upstream_model = \"tandem-sim\"\ninput_usd_per_million = 1.0\noutput_usd_per_million = 10.0\n",
-            self.upstream
+             upstream_model = \"tandem-sim\"\ninput_usd_per_million = 1.0\noutput_usd_per_million = 10.0\n{}",
+            self.upstream, self.deployment
         );
         std::fs::write(self.folder.path().join("models.toml"), catalog).expect("the catalog can be written");
         let start = || {
