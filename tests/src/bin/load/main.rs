@@ -34,7 +34,7 @@ use tokio::{
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     },
     task::JoinSet,
-    time::{interval, sleep},
+    time::sleep,
 };
 
 /// Chat completions, timed.
@@ -46,7 +46,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Load {
-    /// Whole answers of one token at a steady rate, whether or not the ones before have come.
+    /// Whole answers of one token at a steady rate, whether or not the ones before have come, over connections that were used before.
     Paced {
         #[command(flatten)]
         target: Target,
@@ -57,7 +57,7 @@ enum Load {
         #[arg(long)]
         seconds: f64,
     },
-    /// Streams, always as many at once; who has read one begins the next.
+    /// Streams, always as many at once; who has read one begins the next. The first of each makes the connections and is not timed.
     Streams {
         #[command(flatten)]
         target: Target,
@@ -67,7 +67,7 @@ enum Load {
         /// Tokens of each.
         #[arg(long)]
         tokens: u64,
-        /// How many each caller reads.
+        /// How many each caller reads that are timed.
         #[arg(long)]
         rounds: usize,
         /// Callers begin spread over so many milliseconds.
@@ -162,6 +162,8 @@ async fn paced(target: Target, rate: f64, seconds: f64) -> anyhow::Result<serde_
     for _ in 0..CALLERS {
         let (target, due) = (target.clone(), due.clone());
         let mut connection = target.connect().await?;
+        // A storm of new connections is another matter than a steady load.
+        target.ask(&mut connection, 1, false).await?.collect().await?;
         callers.spawn(async move {
             let mut times = Vec::new();
             while let Some(at) = next(&due).await {
@@ -171,8 +173,7 @@ async fn paced(target: Target, rate: f64, seconds: f64) -> anyhow::Result<serde_
             anyhow::Ok(times)
         });
     }
-    pace(&sender, rate, seconds).await;
-    drop(sender);
+    tokio::task::spawn_blocking(move || pace(&sender, rate, seconds)).await?;
     let mut times = Vec::new();
     while let Some(ended) = callers.join_next().await {
         times.extend(ended??);
@@ -184,18 +185,15 @@ async fn next(due: &Mutex<UnboundedReceiver<Instant>>) -> Option<Instant> {
     due.lock().await.recv().await
 }
 
-/// Says when requests are due: those of a millisecond together, which is what the clock of the runtime can tell apart.
-async fn pace(sender: &UnboundedSender<Instant>, rate: f64, seconds: f64) {
-    let mut tick = interval(Duration::from_millis(1));
-    let (begun, mut sent) = (Instant::now(), 0.0);
-    while begun.elapsed().as_secs_f64() < seconds {
-        tick.tick().await;
-        let at = Instant::now();
-        while sent < begun.elapsed().as_secs_f64() * rate {
-            // Callers that have failed are told of when they are joined.
-            let _ = sender.send(at);
-            sent += 1.0;
-        }
+/// Says when requests are due. A thread of its own: the clock of the runtime tells no less than a millisecond apart, and requests that
+/// come together wait for each other.
+fn pace(sender: &UnboundedSender<Instant>, rate: f64, seconds: f64) {
+    let begun = Instant::now();
+    for number in 0..(rate * seconds) as u64 {
+        let due = begun + Duration::from_secs_f64(number as f64 / rate);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        // Callers that have failed are told of when they are joined.
+        let _ = sender.send(due);
     }
 }
 
@@ -216,13 +214,13 @@ async fn streams(
             sleep(wait).await;
             let mut connection = target.connect().await?;
             let mut first = Vec::with_capacity(rounds);
-            for _ in 0..rounds {
+            for round in 0..=rounds {
                 let sent = Instant::now();
                 let mut body = target.ask(&mut connection, tokens, true).await?;
                 let mut bytes = 0;
                 while let Some(frame) = body.frame().await {
                     let Ok(data) = frame?.into_data() else { continue };
-                    if bytes == 0 {
+                    if bytes == 0 && round > 0 {
                         first.push(sent.elapsed());
                     }
                     bytes += data.len();
@@ -237,7 +235,7 @@ async fn streams(
         first.extend(ended??);
     }
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(json!({"streams": first.len(), "events": events.load(Ordering::Relaxed), "seconds": seconds,
+    Ok(json!({"streams": count * (rounds + 1), "events": events.load(Ordering::Relaxed), "seconds": seconds,
               "first_token": quantiles(first)}))
 }
 
@@ -255,9 +253,9 @@ async fn idle(target: Target, count: usize) -> anyhow::Result<serde_json::Value>
         callers.spawn(async move {
             let entered = door.acquire().await?;
             let mut connection = target.connect().await?;
-            drop(entered);
             let mut body = target.ask(&mut connection, 1_000, true).await?;
             body.frame().await.context("the stream ended")??;
+            drop(entered);
             anyhow::Ok((connection, body))
         });
     }
