@@ -2,9 +2,9 @@
 
 use super::account::{Refused, Why};
 use crate::{digits, limits::meter::RateView};
+use bytes::BytesMut;
 use domain::{Error, Kind, LimitKind, Money};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use smallvec::SmallVec;
 use std::time::Duration;
 
 const REQUESTS: [HeaderName; 3] = [
@@ -18,6 +18,9 @@ const TOKENS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
 
+/// What their values take together, about.
+const ABOUT_BYTES: usize = 96;
+
 /// What the limits by the minute say, for the headers of an answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rates {
@@ -28,19 +31,24 @@ pub(crate) struct Rates {
 impl Rates {
     /// Writes them as OpenAI does: numbers, and spans as Go prints them.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        if self.requests.is_none() && self.tokens.is_none() {
+            return;
+        }
+        // They are in each answer, so they share their memory.
+        let mut text = BytesMut::with_capacity(ABOUT_BYTES);
         for (names, view) in [(REQUESTS, self.requests), (TOKENS, self.tokens)] {
             let Some(view) = view else { continue };
             let [limit, remaining, reset] = names;
-            headers.insert(limit, digits::header_value(view.limit));
-            headers.insert(remaining, digits::header_value(view.remaining));
-            headers.insert(reset, go_span(view.reset));
+            headers.insert(limit, digits::next_value(&mut text, view.limit));
+            headers.insert(remaining, digits::next_value(&mut text, view.remaining));
+            headers.insert(reset, go_span(&mut text, view.reset));
         }
     }
 }
 
 /// A span as Go prints it: `12ms`, `1s`, `6m0s`. Rounded up, so that nobody comes back early. Without the formatter: it is twice in
 /// each answer.
-fn go_span(span: Duration) -> HeaderValue {
+fn go_span(text: &mut BytesMut, span: Duration) -> HeaderValue {
     let ms = u64::try_from(span.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
     let secs = ms.div_ceil(1_000);
     let parts: &[(u64, &str)] = match secs {
@@ -49,12 +57,11 @@ fn go_span(span: Duration) -> HeaderValue {
         60..3_600 => &[(secs / 60, "m"), (secs % 60, "s")],
         _ => &[(secs / 3_600, "h"), (secs / 60 % 60, "m"), (secs % 60, "s")],
     };
-    let mut text = SmallVec::<[u8; 32]>::new();
     for (amount, unit) in parts {
-        text.extend_from_slice(itoa::Buffer::new().format(*amount).as_bytes());
+        digits::write(text, *amount);
         text.extend_from_slice(unit.as_bytes());
     }
-    HeaderValue::from_bytes(&text).expect("digits and letters")
+    digits::take_value(text)
 }
 
 /// The error that a refusal is.
@@ -124,7 +131,7 @@ mod tests {
         for (ms, text) in
             [(0, "0ms"), (12, "12ms"), (1_000, "1s"), (1_001, "2s"), (360_000, "6m0s"), (3_661_000, "1h1m1s")]
         {
-            assert_eq!(go_span(Duration::from_millis(ms)), text);
+            assert_eq!(go_span(&mut BytesMut::new(), Duration::from_millis(ms)), text);
         }
     }
 }
