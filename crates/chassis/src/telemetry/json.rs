@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 use std::{fmt, io::Write};
 use tracing::{
-    Event, Level, Subscriber,
+    Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
@@ -38,23 +38,48 @@ impl<W> JsonLayer<W> {
 }
 
 /// What a span or an event says about itself. They are few, and every request makes some: a list is the cheapest map.
-#[derive(Default)]
-struct Fields(Vec<(&'static str, Value)>);
+struct Fields(Vec<(&'static str, Said)>);
+
+/// What a field says. A third of the size of a JSON value: every open stream keeps some.
+enum Said {
+    Text(Box<str>),
+    Whole(i64),
+    Natural(u64),
+    Real(f64),
+    Truth(bool),
+}
+
+impl From<&Said> for Value {
+    fn from(said: &Said) -> Self {
+        match said {
+            Said::Text(text) => (&**text).into(),
+            Said::Whole(number) => (*number).into(),
+            Said::Natural(number) => (*number).into(),
+            Said::Real(number) => (*number).into(),
+            Said::Truth(truth) => (*truth).into(),
+        }
+    }
+}
 
 impl Fields {
-    fn set(&mut self, field: &Field, value: impl Into<Value>) {
+    /// Room for as many as a span or an event has.
+    fn of(metadata: &Metadata<'_>) -> Self {
+        Self(Vec::with_capacity(metadata.fields().len()))
+    }
+
+    fn set(&mut self, field: &Field, value: Said) {
         let name = field.name();
         // Instructions to the exporter of traces.
         if name.starts_with("otel.") {
             return;
         }
         match self.0.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known = value.into(),
-            None => self.0.push((name, value.into())),
+            Some((_, known)) => *known = value,
+            None => self.0.push((name, value)),
         }
     }
 
-    fn take(&mut self, name: &str) -> Option<Value> {
+    fn take(&mut self, name: &str) -> Option<Said> {
         let position = self.0.iter().position(|(known, _)| *known == name)?;
         Some(self.0.remove(position).1)
     }
@@ -66,7 +91,7 @@ where
     W: for<'writer> MakeWriter<'writer> + 'static,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
-        let mut fields = Fields::default();
+        let mut fields = Fields::of(attributes.metadata());
         attributes.record(&mut fields);
         if let Some(span) = ctx.span(id) {
             span.extensions_mut().insert(fields);
@@ -83,9 +108,9 @@ where
 
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
         let metadata = event.metadata();
-        let mut own = Fields::default();
+        let mut own = Fields::of(metadata);
         event.record(&mut own);
-        let message = own.take("message").unwrap_or_else(|| metadata.name().into());
+        let message = own.take("message").map_or_else(|| metadata.name().into(), |said| Value::from(&said));
 
         let mut line = Map::new();
         line.insert("severity".into(), severity(*metadata.level()).into());
@@ -108,18 +133,17 @@ where
 
 impl<W> JsonLayer<W> {
     /// Inner fields win over outer ones; nobody overwrites what Cloud Logging gives a meaning.
-    fn add(&self, line: &mut Map<String, Value>, fields: &[(&'static str, Value)]) {
+    fn add(&self, line: &mut Map<String, Value>, fields: &[(&'static str, Said)]) {
         for (name, value) in fields {
-            match *name {
-                "trace_id" => {
-                    let trace = value.as_str().map(|id| self.trace_name(id)).unwrap_or_default();
-                    line.insert("logging.googleapis.com/trace".into(), trace.into());
+            match (*name, value) {
+                ("trace_id", Said::Text(id)) => {
+                    line.insert("logging.googleapis.com/trace".into(), self.trace_name(id).into());
                 }
-                "severity" | "time" | "message" | "target" => {
-                    line.insert(format!("field.{name}"), value.clone());
+                ("severity" | "time" | "message" | "target", value) => {
+                    line.insert(format!("field.{name}"), value.into());
                 }
-                name => {
-                    line.insert(name.to_owned(), value.clone());
+                (name, value) => {
+                    line.insert(name.to_owned(), value.into());
                 }
             }
         }
@@ -144,27 +168,27 @@ fn now() -> String {
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field, format!("{value:?}"));
+        self.set(field, Said::Text(format!("{value:?}").into()));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, value);
+        self.set(field, Said::Text(value.into()));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, value);
+        self.set(field, Said::Whole(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, value);
+        self.set(field, Said::Natural(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field, value);
+        self.set(field, Said::Real(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, value);
+        self.set(field, Said::Truth(value));
     }
 }
 
