@@ -47,6 +47,11 @@ impl Connection {
         self.0.write_all(bytes).await.unwrap();
     }
 
+    /// Says that nothing more will come.
+    pub(crate) async fn finish(&mut self) {
+        self.0.shutdown().await.unwrap();
+    }
+
     /// Reads until `mark` has come.
     pub(crate) async fn read_until(&mut self, mark: &str) -> String {
         let mut text = String::new();

@@ -7,3 +7,4 @@ mod errors;
 mod settings;
 mod shell;
 mod telemetry;
+mod versions;
