@@ -75,10 +75,13 @@ impl Account {
 
     fn close(mut self, outcome: Outcome) -> Outcome {
         let fault = outcome.error.as_ref().map(|error| (error.kind(), error.code() == Some(DEADLINE_EXCEEDED)));
-        if let Some((kind, false)) = fault
-            && kind.is_retryable()
-        {
-            self.occupied.pass.failed(Instant::now());
+        if let Some((kind, false)) = fault {
+            // Its text may be the model server's, which may quote the prompt.
+            let (deployment, error) = (&*self.served.deployment, error_type(kind));
+            tracing::warn!(deployment, error, "an answer broke after it had begun");
+            if kind.is_retryable() {
+                self.occupied.pass.failed(Instant::now());
+            }
         }
         self.occupied.presence.answered(outcome.usage.map_or(0, |usage| usage.output));
         self.served.cost = outcome.usage.and_then(|usage| self.prices.cost(&usage));

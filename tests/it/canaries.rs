@@ -46,6 +46,7 @@ async fn nothing_that_is_told_or_kept_holds_a_secret_or_a_prompt(database: Datab
     assert!(kept.contains("acme") && kept.contains("company:canary-reader"), "the database is among what is searched");
     assert!(traced.contains(CHATS) && traced.contains("tandem"), "and so are traces");
     assert!(site.log().contains("invalid_api_key") || site.log().contains("Incorrect API key"), "{}", site.log());
+    assert!(site.log().contains("an answer broke after it had begun"), "{}", site.log());
     told.extend([site.log(), kept, traced]);
     told.push(format!("{:?}", site.store.list_audit(&AuditQuery::default(), None, 100).await.unwrap()));
     let planted =
@@ -116,10 +117,12 @@ fn with_tokens([good, ended, forged]: &[String; 3]) -> Vec<Ask<'_>> {
 async fn with_faults(site: &Site, process: &Process) -> Vec<String> {
     let mut told = Vec::new();
     for fault in ["status=500", "status=401", "reset", "cut=1", "malformed=0", "error=1"] {
-        let faults = format!("{}/sim/faults", site.upstream_root());
-        let armed = site.client().post(faults).json(&json!({"fault": fault, "times": 4})).send().await;
-        assert!(armed.expect("the simulator answers").status().is_success());
-        told.push(post(site, process, CHATS, &site.key, chat("tandem-sim", json!({}))).await);
+        for stream in [false, true] {
+            let faults = format!("{}/sim/faults", site.upstream_root());
+            let armed = site.client().post(faults).json(&json!({"fault": fault, "times": 4})).send().await;
+            assert!(armed.expect("the simulator answers").status().is_success());
+            told.push(post(site, process, CHATS, &site.key, chat("tandem-sim", json!({"stream": stream}))).await);
+        }
     }
     told
 }
