@@ -49,10 +49,10 @@ async fn main() {
         report(title, leg);
         println!("  it took    {:.3} of the calls without a queue", leg.seconds / calls);
     };
-    let platform = Platform::start(paced(), "embedded", "batch_yields = false\n").await;
+    let platform = Platform::start(paced(), "rabbitmq", "batch_yields = false\n").await;
     compare("1,000 lines/s, batch gives way to nobody", &platform.leg(PACED_LINES, PACED_TOKENS).await);
     drop(platform);
-    let platform = Platform::start(paced(), "embedded", "engine = \"vllm\"\n").await;
+    let platform = Platform::start(paced(), "rabbitmq", "engine = \"vllm\"\n").await;
     for title in ["1,000 lines/s, an unknown server", "1,000 lines/s, a known server"] {
         compare(title, &platform.leg(PACED_LINES, PACED_TOKENS).await);
     }
