@@ -113,18 +113,23 @@ fn with_tokens([good, ended, forged]: &[String; 3]) -> Vec<Ask<'_>> {
     ]
 }
 
-/// Asks a model server that fails in all its ways. Once each, so that the next call closes its breaker again; who is told that its key is
-/// wrong lets it rest, so that comes last.
+/// Asks a model server that fails in all its ways: once each, which the next call mends, so that no breaker keeps the others from being
+/// seen; then until nobody tries again; and last so that the server rests.
 async fn with_faults(site: &Site, process: &Process) -> Vec<String> {
+    let once =
+        ["reset", "cut=1", "malformed=0", "error=1", "status=500"].map(|fault| (fault, 1, [false, true].as_slice()));
+    let at_last = [("status=500", 3, [false].as_slice()), ("status=401", 1, &[false])];
     let mut told = Vec::new();
-    for fault in ["reset", "cut=1", "malformed=0", "error=1", "status=500", "status=401"] {
-        for stream in [false, true] {
+    for (fault, times, kinds) in once.into_iter().chain(at_last) {
+        for stream in kinds {
             let faults = format!("{}/sim/faults", site.upstream_root());
-            let armed = site.client().post(faults).json(&json!({"fault": fault, "times": 1})).send().await;
+            let armed = site.client().post(faults).json(&json!({"fault": fault, "times": times})).send().await;
             assert!(armed.expect("the simulator answers").status().is_success());
             told.push(post(site, process, CHATS, &site.key, chat("tandem-sim", json!({"stream": stream}))).await);
         }
     }
+    let failures = told.iter().rev().take(2).filter(|answer| answer.starts_with("502"));
+    assert_eq!(failures.count(), 2, "{told:#?}");
     told
 }
 
