@@ -1,16 +1,20 @@
-//! Identifiers: a prefix that says what it names and a time-ordered random part (UUID version 7, hex). Clones share their text:
-//! a request hands them to many.
+//! Identifiers: a prefix that says what it names and a time-ordered random part (UUID version 7, hex). Of those that are read once
+//! and handed to many requests, clones share their text; those that each request makes anew hold theirs.
 
+use crate::ShortText;
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 use uuid::{Uuid, fmt::Simple};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        id!($(#[$doc])* $name, $prefix, Arc<str>);
+    };
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $text:ty) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(Arc<str>);
+        pub struct $name($text);
 
         impl $name {
             /// A new identifier, later ones sorting after earlier ones.
@@ -77,7 +81,7 @@ id!(
 );
 id!(
     /// One request, as in `x-request-id`.
-    RequestId, "req_"
+    RequestId, "req_", ShortText
 );
 id!(
     /// One worker process. Made anew at each start: a reused host name must not make a dead worker look alive.
@@ -90,7 +94,7 @@ id!(
 );
 id!(
     /// A record in the ledger.
-    UsageId, "use_"
+    UsageId, "use_", ShortText
 );
 id!(
     /// A record of a change.

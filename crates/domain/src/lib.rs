@@ -16,6 +16,7 @@ mod limit;
 mod money;
 mod pointer;
 mod terms;
+mod text;
 mod usage;
 mod webhook;
 
@@ -35,5 +36,6 @@ pub use limit::{Limit, LimitKind, SubjectKind};
 pub use money::Money;
 pub use pointer::{Pointer, PointerKind};
 pub use terms::{DailyWindow, LINES_A_SHARD, Priority, Terms, lines_of_cap, shards_of_cap};
+pub use text::ShortText;
 pub use usage::Usage;
 pub use webhook::{AttemptOutcome, DeliveryStatus, DisabledReason};
