@@ -103,7 +103,7 @@ pub fn init(settings: &TelemetrySettings) -> Result<Telemetry> {
     let telemetry = Telemetry::new(settings)?;
     let exported = telemetry.0.traces.as_ref().map(otlp::layer);
     Spans::default()
-        .with(lines(settings, filter))
+        .with(lines(settings, filter, exported.is_none()))
         .with(exported)
         .try_init()
         .map_err(|error| Error::new(Kind::Conflict, "telemetry runs already in this process").with_source(error))?;
@@ -167,13 +167,16 @@ impl Telemetry {
     }
 }
 
-fn lines(settings: &TelemetrySettings, filter: Targets) -> Box<dyn Layer<Spans> + Send + Sync> {
-    if settings.format.is_human() {
+/// The log. A filter of one layer among several looks at what it thinks of a span whenever that is entered, with each token of a
+/// stream, so that where nothing else listens it filters for all.
+fn lines(settings: &TelemetrySettings, filter: Targets, is_alone: bool) -> Box<dyn Layer<Spans> + Send + Sync> {
+    let lines = if settings.format.is_human() {
         let layer = tracing_subscriber::fmt::layer().compact().with_ansi(io::stderr().is_terminal());
-        layer.with_writer(io::stderr).with_filter(filter).boxed()
+        layer.with_writer(io::stderr).boxed()
     } else {
-        JsonLayer::new(io::stderr, settings.google_cloud_project.clone()).with_filter(filter).boxed()
-    }
+        JsonLayer::new(io::stderr, settings.google_cloud_project.clone()).boxed()
+    };
+    if is_alone { filter.and_then(lines).boxed() } else { lines.with_filter(filter).boxed() }
 }
 
 /// A panic becomes a log line like any other, wherever it happens.
