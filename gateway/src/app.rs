@@ -2,7 +2,7 @@
 
 use crate::{
     GatewaySettings, admin, batches, files, home,
-    identity::{self, Identity},
+    identity::{self, Guard, Identity},
     inference,
     ledger::{Ledger, Prices},
     limits::Limits,
@@ -14,6 +14,7 @@ use crate::{
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    handler::Handler,
     middleware,
     routing::{get, post},
 };
@@ -164,26 +165,33 @@ fn to_usize(bytes: u64) -> usize {
 
 /// Every route, behind the scope that it needs.
 fn api(app: &App, form_bytes: usize, part_bytes: usize) -> Router<App> {
+    let guard = |scope| identity::guard(scope, app);
     Router::new()
-        .merge(identity::guard(model_routes(), Scope::Inference, app))
+        .merge(call_routes(&guard(Scope::Inference)))
+        .merge(model_routes().route_layer(guard(Scope::Inference)))
         .merge(
-            identity::guard(message_routes(), Scope::Inference, app)
-                .route_layer(middleware::from_fn(words::of_anthropic)),
+            message_routes().route_layer(guard(Scope::Inference)).route_layer(middleware::from_fn(words::of_anthropic)),
         )
-        .merge(identity::guard(file_routes(form_bytes), Scope::Files, app))
-        .merge(identity::guard(upload_routes(part_bytes), Scope::Files, app))
-        .merge(identity::guard(batch_routes(), Scope::Batches, app))
-        .merge(identity::guard(hooks::routes(), Scope::Batches, app))
-        .merge(identity::guard(Router::new().route("/v1/usage", get(usage::own)), Scope::Usage, app))
-        .merge(identity::guard(admin::routes(), Scope::Admin, app))
+        .merge(file_routes(form_bytes).route_layer(guard(Scope::Files)))
+        .merge(upload_routes(part_bytes).route_layer(guard(Scope::Files)))
+        .merge(batch_routes().route_layer(guard(Scope::Batches)))
+        .merge(hooks::routes().route_layer(guard(Scope::Batches)))
+        .merge(Router::new().route("/v1/usage", get(usage::own)).route_layer(guard(Scope::Usage)))
+        .merge(admin::routes().route_layer(guard(Scope::Admin)))
+}
+
+/// The calls that there are most of. Their guard is a part of the handler: as a layer of the route it would cost each request a service
+/// and a future on the heap more, twice.
+fn call_routes(guard: &Guard) -> Router<App> {
+    Router::new()
+        .route("/v1/chat/completions", post(inference::chat.layer(guard.clone())))
+        .route("/v1/completions", post(inference::completions.layer(guard.clone())))
+        .route("/v1/embeddings", post(inference::embeddings.layer(guard.clone())))
+        .route("/v1/responses", post(inference::responses.layer(guard.clone())))
 }
 
 fn model_routes() -> Router<App> {
     Router::new()
-        .route("/v1/chat/completions", post(inference::chat))
-        .route("/v1/completions", post(inference::completions))
-        .route("/v1/embeddings", post(inference::embeddings))
-        .route("/v1/responses", post(inference::responses))
         .route("/v1/models", get(models::list))
         // Names of models may contain slashes.
         .route("/v1/models/{*id}", get(models::one))

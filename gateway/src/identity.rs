@@ -9,14 +9,13 @@ mod settings;
 mod tokens;
 
 pub use domain::claims::{Condition, Rule, TenantOf, Test};
+pub(crate) use guard::Guard;
 pub(crate) use scopes::{no_such_model, require_model, require_models};
 pub use settings::{IdentitySettings, IssuerSettings};
 
 use crate::app::App;
-use axum::Router;
 use chassis::{drain::Drain, jwt};
 use domain::{Caller, Result, Scope};
-use guard::Guard;
 use keys::Keys;
 use std::{sync::Arc, time::Duration};
 use store::Store;
@@ -86,7 +85,8 @@ async fn pause(period: Duration, drain: &Drain) -> bool {
     drain.token().run_until_cancelled(tokio::time::sleep(period)).await.is_some()
 }
 
-/// Lets only callers with `scope` reach these routes, whose handlers find an `Arc<Caller>` and a `RequestContext`.
-pub(crate) fn guard(routes: Router<App>, scope: Scope, app: &App) -> Router<App> {
-    routes.route_layer(Guard { app: app.clone(), scope })
+/// Lets only callers with `scope` pass, as a layer of routes or of a handler: what it leads to finds an `Arc<Caller>` and a
+/// `RequestContext`.
+pub(crate) fn guard(scope: Scope, app: &App) -> Guard {
+    Guard { app: app.clone(), scope }
 }

@@ -20,23 +20,26 @@ pub(crate) use replays::Replays;
 pub use settings::ReplaySettings;
 
 use crate::app::App;
-use axum::{extract::Request, response::Response, routing::Route};
+use axum::{extract::Request, response::Response};
 use chassis::http::ApiError;
 use http::HeaderMap;
-use tower::Service;
+use std::convert::Infallible;
+use tower::{ServiceExt, util::BoxCloneSyncService};
+
+/// The rest of a request's way: its route, behind the guard.
+pub(crate) type Rest = BoxCloneSyncService<Request, Response, Infallible>;
 
 /// Whether a request is to be run once: it brings a key.
 pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
     headers.contains_key(said::IDEMPOTENCY_KEY)
 }
 
-/// Lets a request on to its `route`, once for each key it brings.
-pub(crate) async fn once(app: &App, request: Request, route: Route) -> Result<Response, ApiError> {
-    if is_wanted(request.headers()) { answer::answer(app, request, route).await } else { Ok(run(request, route).await) }
+/// Lets a request go on its way, once for each key it brings.
+pub(crate) async fn once(app: &App, request: Request, rest: Rest) -> Result<Response, ApiError> {
+    if is_wanted(request.headers()) { answer::answer(app, request, rest).await } else { Ok(run(request, rest).await) }
 }
 
-async fn run(request: Request, mut route: Route) -> Response {
-    // Routes are always ready.
-    let Ok(response) = route.call(request).await;
+async fn run(request: Request, rest: Rest) -> Response {
+    let Ok(response) = rest.oneshot(request).await;
     response
 }

@@ -1,12 +1,14 @@
-//! The door of routes, as a tower service: a caller who is known in memory goes straight on to the route, without the boxed services and
+//! The door of routes, as a tower service: a caller who is known in memory goes straight on, without the boxed services and
 //! futures of axum's middlewares.
 
 use super::{bearer, scopes};
-use crate::{app::App, replay};
+use crate::{
+    app::App,
+    replay::{self, Rest},
+};
 use axum::{
     extract::Request,
     response::{IntoResponse, Response},
-    routing::{Route, future::RouteFuture},
 };
 use chassis::{http::ApiError, trace::TraceContext};
 use domain::{Caller, Class, RequestContext, RequestId, Result, Scope, Wishes};
@@ -19,35 +21,39 @@ use std::{
 };
 use tower::{Layer, Service};
 
-/// Puts itself before routes.
+/// Puts itself before routes or a handler.
 #[derive(Clone)]
-pub(super) struct Guard {
+pub(crate) struct Guard {
     pub(super) app: App,
     pub(super) scope: Scope,
 }
 
-/// A route behind its guard.
+/// What stands behind its guard.
 #[derive(Clone)]
-pub(super) struct Guarded {
+pub(crate) struct Guarded<S> {
     guard: Guard,
-    route: Route,
+    rest: S,
 }
 
-impl Layer<Route> for Guard {
-    type Service = Guarded;
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
 
-    fn layer(&self, route: Route) -> Guarded {
-        Guarded { guard: self.clone(), route }
+    fn layer(&self, rest: S) -> Guarded<S> {
+        Guarded { guard: self.clone(), rest }
     }
 }
 
-impl Service<Request> for Guarded {
+impl<S> Service<Request> for Guarded<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<RouteFuture<Infallible>, BoxFuture<'static, Result<Response, Infallible>>>;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Response, Infallible>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request>::poll_ready(&mut self.route, cx)
+        self.rest.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
@@ -55,10 +61,10 @@ impl Service<Request> for Guarded {
             && let Some(caller) = self.guard.known(&request)
         {
             enter(&mut request, caller);
-            return Either::Left(self.route.call(request));
+            return Either::Left(self.rest.call(request));
         }
-        let Self { guard, route } = self.clone();
-        Either::Right(Box::pin(async move { Ok(guard.admit(request, route).await.into_response()) }))
+        let Self { guard, rest } = self.clone();
+        Either::Right(Box::pin(async move { Ok(guard.admit(request, Rest::new(rest)).await.into_response()) }))
     }
 }
 
@@ -69,28 +75,30 @@ impl Guard {
         scopes::require(&caller, self.scope).is_ok().then_some(caller)
     }
 
-    async fn admit(&self, mut request: Request, route: Route) -> Result<Response, ApiError> {
+    async fn admit(&self, mut request: Request, rest: Rest) -> Result<Response, ApiError> {
         let caller = self.app.gateway.identity.caller(bearer::credential(request.headers())?).await?;
         scopes::require(&caller, self.scope)?;
         enter(&mut request, caller);
-        replay::once(&self.app, request, route).await
+        replay::once(&self.app, request, rest).await
     }
 }
 
 /// Hands the handler who asks.
 fn enter(request: &mut Request, caller: Arc<Caller>) {
-    let context = context(request.extensions(), &caller);
-    request.extensions_mut().insert(caller);
-    request.extensions_mut().insert(context);
+    let extensions = request.extensions_mut();
+    let context = context(extensions, &caller);
+    extensions.insert(caller);
+    extensions.insert(context);
 }
 
-fn context(extensions: &Extensions, caller: &Caller) -> RequestContext {
+/// Takes in what the shell has left there: the map need not grow for what comes in its place.
+fn context(extensions: &mut Extensions, caller: &Caller) -> RequestContext {
     RequestContext {
-        request_id: extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::generate),
+        request_id: extensions.remove::<RequestId>().unwrap_or_else(RequestId::generate),
         tenant: caller.tenant.clone(),
         key: caller.key.clone(),
         class: Class::Interactive,
-        traceparent: extensions.get::<TraceContext>().map(TraceContext::traceparent),
+        traceparent: extensions.remove::<TraceContext>().as_ref().map(TraceContext::traceparent),
         deadline: None,
         // What the caller may wish for; what is wished stands in the request.
         wishes: Wishes { explain: caller.scopes.contains(Scope::Admin), ..Wishes::default() },

@@ -1,6 +1,7 @@
 //! The way of a request with a key: what it is, whether its caller may ask for it, and whom to follow.
 
 use super::{
+    Rest,
     fingerprint::{Upload, Uploaded},
     follower::Follower,
     leader::{self, Job, Leader},
@@ -10,7 +11,7 @@ use super::{
     said::{self, Repeatable},
 };
 use crate::{app::App, extract, wishes};
-use axum::{body::Body, extract::Request, response::Response, routing::Route};
+use axum::{body::Body, extract::Request, response::Response};
 use chassis::http::ApiError;
 use domain::{Caller, Error, Kind, Result, Scope};
 use std::{sync::Arc, time::Duration};
@@ -20,13 +21,13 @@ use tracing::Instrument;
 /// Stands for the hash of an upload until its form has been read.
 const UPLOAD: &str = "upload";
 
-pub(super) async fn answer(app: &App, request: Request, route: Route) -> Result<Response, ApiError> {
+pub(super) async fn answer(app: &App, request: Request, rest: Rest) -> Result<Response, ApiError> {
     let what = Repeatable::of(request.method(), request.uri().path());
     let caller = request.extensions().get::<Arc<Caller>>().cloned();
     // What this caller may not do has no outcome; whoever refuses it knows the words.
     let (what, caller) = match (what, caller) {
         (Some(what), Some(caller)) if caller.scopes.contains(scope(what)) => (what, caller),
-        _ => return Ok(super::run(request, route).await),
+        _ => return Ok(super::run(request, rest).await),
     };
     let key = IdempotencyKey { tenant: caller.tenant.clone(), key_sha256: said::key_sha256(request.headers())? };
     let after = said::last_event(request.headers())?;
@@ -36,11 +37,11 @@ pub(super) async fn answer(app: &App, request: Request, route: Route) -> Result<
     } else {
         let (request, request_sha256) = whole(app, request).await?;
         if what == Repeatable::Inference && !may_ask(&caller, request.body()) {
-            return Ok(super::run(request.map(Body::from), route).await);
+            return Ok(super::run(request.map(Body::from), rest).await);
         }
         Asked { key, request_sha256, after, request: request.map(Body::from) }
     };
-    within(patience, asked.answer(app, route)).await
+    within(patience, asked.answer(app, rest)).await
 }
 
 struct Asked {
@@ -51,22 +52,22 @@ struct Asked {
 }
 
 impl Asked {
-    async fn answer(self, app: &App, route: Route) -> Result<Response, ApiError> {
+    async fn answer(self, app: &App, rest: Rest) -> Result<Response, ApiError> {
         let replays = &app.gateway.replays;
         match replays.enter(&self.key, &self.request_sha256, self.after).map_err(Refusal::error)? {
             Place::First(running, follower) => {
-                let (leader, job) = self.leader(app, running, route);
+                let (leader, job) = self.leader(app, running, rest);
                 replays.tasks.spawn(leader.lead(job).in_current_span());
                 follower.answer(true).await
             }
             Place::Later(follower) if self.request_sha256 == UPLOAD => {
-                compare(follower, Job { request: self.request, route }).await
+                compare(follower, Job { request: self.request, rest }).await
             }
             Place::Later(follower) => follower.answer(false).await,
         }
     }
 
-    fn leader(self, app: &App, running: Arc<Running>, route: Route) -> (Leader, Job) {
+    fn leader(self, app: &App, running: Arc<Running>, rest: Rest) -> (Leader, Job) {
         let mut request = self.request;
         let uploaded = (self.request_sha256 == UPLOAD).then(Uploaded::default);
         if let Some(uploaded) = uploaded.clone() {
@@ -74,7 +75,7 @@ impl Asked {
         }
         let owner = app.gateway.replays.owner();
         let claim = IdempotencyClaim { key: self.key, owner, request_sha256: self.request_sha256 };
-        (Leader { app: app.clone(), running, claim, uploaded }, Job { request, route })
+        (Leader { app: app.clone(), running, claim, uploaded }, Job { request, rest })
     }
 }
 

@@ -2,6 +2,7 @@
 //! whatever happens with a log that is finished and a key that is either done or free.
 
 use super::{
+    Rest,
     fingerprint::{Upload, Uploaded},
     head::Head,
     log::End,
@@ -10,7 +11,7 @@ use super::{
     running::Running,
 };
 use crate::app::App;
-use axum::{body::Body, extract::Request, response::Response, routing::Route};
+use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use futures::FutureExt;
 use http_body_util::BodyExt;
@@ -38,7 +39,7 @@ pub(super) struct Leader {
 /// The request, and who runs it.
 pub(super) struct Job {
     pub(super) request: Request,
-    pub(super) route: Route,
+    pub(super) rest: Rest,
 }
 
 /// Who answers.
@@ -119,7 +120,7 @@ impl Leader {
 
     /// Reads the answer into the log.
     async fn read(&self, job: Job) -> (Head, End) {
-        let (parts, body) = super::run(job.request, job.route).await.into_parts();
+        let (parts, body) = super::run(job.request, job.rest).await.into_parts();
         let head = Head::of(&parts);
         self.running.open(Ok(head.clone()));
         let numbering = head.is_event_stream().then(Numbering::default);
@@ -232,6 +233,6 @@ impl Leader {
 pub(super) async fn look_through(mut job: Job) -> Result<String, Response> {
     let uploaded = Uploaded::default();
     job.request.extensions_mut().insert(Upload { uploaded: uploaded.clone(), is_kept: false });
-    let response = super::run(job.request, job.route).await;
+    let response = super::run(job.request, job.rest).await;
     uploaded.get().ok_or(response)
 }
