@@ -90,39 +90,55 @@ impl Limits {
             return Ok(self.ticket(None, Rates::default()));
         };
         let begun = Instant::now();
-        let mut now = begun;
+        match self.decide(&account, ask, begun, None) {
+            Some(decided) => decided,
+            None => self.ask_store(&account, ask, begun).await,
+        }
+    }
+
+    /// What memory says; none = only the database can tell. `waited_since` is set once a request waits no longer.
+    fn decide(
+        &self,
+        account: &SharedAccount,
+        ask: &Ask<'_>,
+        now: Instant,
+        waited_since: Option<Instant>,
+    ) -> Option<Result<Ticket, Refusal>> {
+        let is_down = self.is_down.load(Ordering::Relaxed);
+        let is_admitted_blindly = is_down && self.settings.when_store_is_down == WhenDown::Admit;
+        match account.admit(ask, Moment { now, waited_since, is_admitted_blindly }) {
+            Decision::Admitted(admitted) => {
+                if admitted.is_low {
+                    self.low.notify_one();
+                }
+                let rates = Rates { requests: admitted.requests, tokens: admitted.tokens };
+                Some(Ok(self.ticket(Some((account.clone(), admitted.charges)), rates)))
+            }
+            Decision::Refused(refused) => {
+                self.instruments.refused(&refused.limit);
+                let rates = Rates { requests: refused.requests, tokens: refused.tokens };
+                Some(Err(Refusal { error: refusal::error(&refused), rates }))
+            }
+            Decision::Ask { is_lapsed } => (is_lapsed && is_down).then(|| Err(self.unknown())),
+        }
+    }
+
+    /// Waits for the database to answer, until what it says will do. An answer that came just before the wait is made up for by the
+    /// next one: each wait asks for one.
+    async fn ask_store(&self, account: &SharedAccount, ask: &Ask<'_>, begun: Instant) -> Result<Ticket, Refusal> {
         let until = begun + self.settings.wait();
-        let is_open = self.settings.when_store_is_down == WhenDown::Admit;
-        let mut waited_since = None;
         loop {
-            // Before the decision, so that an answer that comes in between is not missed.
             let mut answered = std::pin::pin!(account.answered.notified());
             answered.as_mut().enable();
-            let is_down = self.is_down.load(Ordering::Relaxed);
-            let at = Moment { now, waited_since, is_admitted_blindly: is_open && is_down };
-            match account.admit(ask, at) {
-                Decision::Admitted(admitted) => {
-                    if admitted.is_low {
-                        self.low.notify_one();
-                    }
-                    let rates = Rates { requests: admitted.requests, tokens: admitted.tokens };
-                    return Ok(self.ticket(Some((account.clone(), admitted.charges)), rates));
-                }
-                Decision::Refused(refused) => {
-                    self.instruments.refused(&refused.limit);
-                    let rates = Rates { requests: refused.requests, tokens: refused.tokens };
-                    return Err(Refusal { error: refusal::error(&refused), rates });
-                }
-                Decision::Ask { is_lapsed: true } if is_down => return Err(self.unknown()),
-                Decision::Ask { .. } if waited_since.is_some() => return Err(self.unknown()),
-                Decision::Ask { .. } => {}
-            }
             self.instruments.waited();
             self.nudged.notify_one();
-            if timeout_at(until, answered).await.is_err() {
-                waited_since = Some(begun);
+            let has_waited = timeout_at(until, answered).await.is_err();
+            if let Some(decided) = self.decide(account, ask, Instant::now(), has_waited.then_some(begun)) {
+                return decided;
             }
-            now = Instant::now();
+            if has_waited {
+                return Err(self.unknown());
+            }
         }
     }
 
