@@ -31,12 +31,12 @@ use tokio_util::sync::CancellationToken;
 
 /// One transaction writes at most so many.
 const MOST_IN_ONE: usize = 500;
+/// So many are worth a transaction: more of them at once are a burst of work for the database, and records that wait leave the caches.
+const ENOUGH: usize = 100;
 /// Transactions side by side.
 const WRITERS: usize = 4;
-/// How often is looked whether so many wait already: what lies in memory for long has left the caches.
-const LOOK: Duration = Duration::from_millis(10);
-/// So many records are freed between two looks at requests.
-const FREED_AT_ONCE: usize = 250;
+/// How often is looked whether so many wait already.
+const LOOK: Duration = Duration::from_millis(5);
 /// A try that takes longer gets no answer any more: the connection is one of a host that is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause between two tries to write, at most.
@@ -112,11 +112,7 @@ impl Ledger {
         let mut records = Vec::with_capacity(MOST_IN_ONE);
         while self.collect(&mut records, begun).await > 0 {
             self.write(&records).await;
-            // Their memory may have left the caches: freed all at once they would hold up requests.
-            while !records.is_empty() {
-                records.truncate(records.len().saturating_sub(FREED_AT_ONCE));
-                tokio::task::yield_now().await;
-            }
+            records.clear();
         }
     }
 
@@ -188,10 +184,10 @@ impl Ledger {
     }
 }
 
-/// The pause before records are collected. It ends once a transaction's worth waits.
+/// The pause before records are collected. It ends once a transaction is worth it.
 async fn pause<T>(flush_ms: u64, receiver: &Receiver<T>) {
     let until = Instant::now() + Duration::from_millis(flush_ms);
-    while receiver.len() < MOST_IN_ONE && Instant::now() < until {
+    while receiver.len() < ENOUGH && Instant::now() < until {
         sleep_until(until.min(Instant::now() + LOOK)).await;
     }
 }
@@ -217,7 +213,7 @@ mod tests {
     use super::*;
 
     async fn paused(records: usize) -> Duration {
-        let (sender, receiver) = mpsc::channel(MOST_IN_ONE);
+        let (sender, receiver) = mpsc::channel(ENOUGH);
         for record in 0..records {
             sender.send(record).await.unwrap();
         }
@@ -227,8 +223,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_ends_once_a_transaction_is_full() {
-        assert_eq!(paused(MOST_IN_ONE - 1).await, Duration::from_millis(25));
-        assert_eq!(paused(MOST_IN_ONE).await, Duration::ZERO);
+    async fn a_pause_ends_once_a_transaction_is_worth_it() {
+        assert_eq!(paused(ENOUGH - 1).await, Duration::from_millis(25));
+        assert_eq!(paused(ENOUGH).await, Duration::ZERO);
     }
 }

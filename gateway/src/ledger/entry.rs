@@ -7,7 +7,9 @@ use crate::{
     overload::Place,
 };
 use chrono::Utc;
-use domain::{Caller, Class, Error, Money, RequestContext, RequestId, RequestOutcome, Usage, UsageId, UsageRecord};
+use domain::{
+    Caller, Class, Error, Money, RequestContext, RequestId, RequestOutcome, ShortText, Usage, UsageId, UsageRecord,
+};
 use http::StatusCode;
 use orchestrator::{Dialect, ListPrice, ModelRequest, ModelResponse, Outcome, Progress, Served};
 use std::{sync::Arc, time::Instant};
@@ -26,7 +28,7 @@ struct Open {
     ticket: Ticket,
     caller: Arc<Caller>,
     request: RequestId,
-    trace_id: Option<String>,
+    trace_id: Option<ShortText>,
     class: Class,
     dialect: Dialect,
     model: Arc<str>,
@@ -76,7 +78,7 @@ impl Entry {
             ticket,
             caller: asked.caller.clone(),
             request: asked.context.request_id.clone(),
-            trace_id: asked.context.traceparent.as_deref().and_then(chassis::trace::trace_id).map(str::to_owned),
+            trace_id: asked.context.traceparent.as_deref().and_then(chassis::trace::trace_id).map(Into::into),
             class: asked.context.class,
             dialect: asked.request.dialect,
             model: asked.request.head.model.as_str().into(),
