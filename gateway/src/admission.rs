@@ -4,6 +4,7 @@ use crate::{
     app::Gateway,
     ledger::{Asked, Entry},
     limits::{Ask, Refusal},
+    values::Values,
 };
 use axum::response::{IntoResponse, Response};
 use chassis::http::ApiError;
@@ -13,7 +14,7 @@ use domain::{Error, KeyId};
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = ApiError(self.error).into_response();
-        self.rates.write(response.headers_mut());
+        self.rates.write(&mut Values::new(), response.headers_mut());
         response
     }
 }

@@ -2,12 +2,13 @@
 
 use crate::{
     app::App,
-    digits,
     extract::JsonBytes,
     identity,
     ledger::{Asked, Entry},
     limits::Refusal,
-    replay, wishes,
+    replay,
+    values::Values,
+    wishes,
 };
 use axum::{
     body::Body,
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use chassis::http::ApiError;
 use domain::{Caller, Error, Money, RequestContext, Result};
 use futures::{Stream, StreamExt};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use orchestrator::{Dialect, Frame, ModelBody, ModelRequest, ModelResponse, Outcome, Served};
 use std::{
     convert::Infallible,
@@ -110,8 +111,12 @@ async fn answer(app: &App, call: Call, dialect: Dialect) -> Result<Response, Api
         Err(refusal) => return Ok(refusal.into_response()),
     };
     let cut = app.gateway.drain.expired();
-    let answer = cut.run_until_cancelled(app.gateway.backend.call(&context, request)).await;
-    match answer.unwrap_or_else(|| Err(draining())) {
+    let answer = tokio::select! {
+        biased;
+        answer = app.gateway.backend.call(&context, request) => answer,
+        () = cut.cancelled() => Err(draining()),
+    };
+    match answer {
         Ok(answer) => {
             entry.answering(&answer);
             Ok(to_response(answer, entry, cut, dialect))
@@ -137,13 +142,14 @@ fn to_response(answer: ModelResponse, entry: Entry, cut: CancellationToken, dial
     *response.headers_mut() = answer.headers;
     // At once: a map that grows by itself is built anew several times.
     response.headers_mut().reserve(ADDED_HEADERS);
-    answer.served.iter().for_each(|served| tell(served, response.headers_mut()));
-    rates.write(response.headers_mut());
+    let mut values = Values::new();
+    answer.served.iter().for_each(|served| tell(served, &mut values, response.headers_mut()));
+    rates.write(&mut values, response.headers_mut());
     response
 }
 
 /// Says who answered.
-fn tell(served: &Served, headers: &mut HeaderMap) {
+fn tell(served: &Served, values: &mut Values, headers: &mut HeaderMap) {
     let cost = served.cost.map(Money::to_usd);
     let texts = [
         (MODEL, Some(&*served.model)),
@@ -153,11 +159,11 @@ fn tell(served: &Served, headers: &mut HeaderMap) {
         (EXPLAIN, served.explanation.as_deref()),
     ];
     for (name, text) in texts {
-        if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
+        if let Some(value) = text.and_then(|text| values.text(text)) {
             headers.insert(name, value);
         }
     }
-    headers.insert(ATTEMPTS, digits::header_value(served.attempts));
+    headers.insert(ATTEMPTS, values.number(served.attempts));
 }
 
 /// The same as the last comment of a stream, whose cost is known only then.

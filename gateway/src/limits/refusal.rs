@@ -1,8 +1,7 @@
 //! What a caller is told of limits: OpenAI's errors and `x-ratelimit-*` headers.
 
 use super::account::{Refused, Why};
-use crate::{digits, limits::meter::RateView};
-use bytes::BytesMut;
+use crate::{limits::meter::RateView, values::Values};
 use domain::{Error, Kind, LimitKind, Money};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
@@ -18,9 +17,6 @@ const TOKENS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
 
-/// What their values take together, about.
-const ABOUT_BYTES: usize = 96;
-
 /// What the limits by the minute say, for the headers of an answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rates {
@@ -30,25 +26,20 @@ pub(crate) struct Rates {
 
 impl Rates {
     /// Writes them as OpenAI does: numbers, and spans as Go prints them.
-    pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        if self.requests.is_none() && self.tokens.is_none() {
-            return;
-        }
-        // They are in each answer, so they share their memory.
-        let mut text = BytesMut::with_capacity(ABOUT_BYTES);
+    pub(crate) fn write(&self, values: &mut Values, headers: &mut HeaderMap) {
         for (names, view) in [(REQUESTS, self.requests), (TOKENS, self.tokens)] {
             let Some(view) = view else { continue };
             let [limit, remaining, reset] = names;
-            headers.insert(limit, digits::next_value(&mut text, view.limit));
-            headers.insert(remaining, digits::next_value(&mut text, view.remaining));
-            headers.insert(reset, go_span(&mut text, view.reset));
+            headers.insert(limit, values.number(view.limit));
+            headers.insert(remaining, values.number(view.remaining));
+            headers.insert(reset, go_span(values, view.reset));
         }
     }
 }
 
 /// A span as Go prints it: `12ms`, `1s`, `6m0s`. Rounded up, so that nobody comes back early. Without the formatter: it is twice in
 /// each answer.
-fn go_span(text: &mut BytesMut, span: Duration) -> HeaderValue {
+fn go_span(values: &mut Values, span: Duration) -> HeaderValue {
     let ms = u64::try_from(span.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
     let secs = ms.div_ceil(1_000);
     let parts: &[(u64, &str)] = match secs {
@@ -58,10 +49,10 @@ fn go_span(text: &mut BytesMut, span: Duration) -> HeaderValue {
         _ => &[(secs / 3_600, "h"), (secs / 60 % 60, "m"), (secs % 60, "s")],
     };
     for (amount, unit) in parts {
-        digits::write(text, *amount);
-        text.extend_from_slice(unit.as_bytes());
+        values.push_number(*amount);
+        values.push(unit);
     }
-    digits::take_value(text)
+    values.pushed().expect("digits and letters")
 }
 
 /// The error that a refusal is.
@@ -131,7 +122,7 @@ mod tests {
         for (ms, text) in
             [(0, "0ms"), (12, "12ms"), (1_000, "1s"), (1_001, "2s"), (360_000, "6m0s"), (3_661_000, "1h1m1s")]
         {
-            assert_eq!(go_span(&mut BytesMut::new(), Duration::from_millis(ms)), text);
+            assert_eq!(go_span(&mut Values::new(), Duration::from_millis(ms)), text);
         }
     }
 }
