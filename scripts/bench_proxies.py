@@ -28,6 +28,8 @@ from ports import free_port
 
 CONTENDER_CORE, OTHER_CORE = 1, 0
 SECONDS = 5
+# The machine changes its pace within seconds: contenders that take turns at the core meet the same hours.
+TURNS, TURN_SECONDS = 6, 2
 CONNECTIONS = 64
 STREAMS, TOKENS, GAP_MS = 200, 100, 5
 IDLE_STREAMS = 10_000
@@ -175,6 +177,17 @@ class Bench:
                 with contextlib.suppress(ProcessLookupError):
                     os.sched_setaffinity(pid, cores)
 
+    @contextlib.contextmanager
+    def database_uninterrupted(self):
+        """The database as urgent as the callers on its core, where that is allowed. Whoever wakes a caller while the database runs
+        there would interrupt that core, which costs the one who does it microseconds on a virtual machine: the ledger would seem dear."""
+        everybody = [pid for pid in self.database_processes() if schedule(pid, os.SCHED_FIFO, 1)]
+        try:
+            yield
+        finally:
+            for pid in {*everybody, *self.database_processes()}:
+                schedule(pid, os.SCHED_OTHER, 0)
+
     def drop_database(self):
         name = self.database.rsplit("/", 1)[1].split("?")[0]
         statement = f"drop database {name} with (force)"
@@ -191,6 +204,12 @@ class Bench:
     def ledger_records(self):
         query = ["psql", self.database, "-qAtc", "select count(*) from usage_records"]
         return int(subprocess.run(query, check=True, capture_output=True, text=True).stdout)
+
+    def settle(self):
+        """Waits until nothing more is written."""
+        records = -1
+        while records != (records := self.ledger_records()):
+            time.sleep(0.5)
 
     @contextlib.contextmanager
     def nginx(self, core, name, http):
@@ -285,6 +304,14 @@ class Bench:
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
+def schedule(pid, policy, priority):
+    """Whether that is allowed."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.sched_setscheduler(pid, policy, os.sched_param(priority))
+        return True
+    return False
+
+
 def parent(pid):
     with contextlib.suppress(FileNotFoundError):
         return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
@@ -334,19 +361,26 @@ def resident_mib(pid):
 CONTENDERS = ["nginx_proxy", "ungoverned", "governed"]
 
 
-def whole_answers(bench):
-    """Requests a second and CPU of each request, one leg of each contender."""
-    legs = {}
-    with bench.model_server() as upstream:
-        for name in CONTENDERS:
-            with bench.contender(name, upstream) as (pid, url):
-                bench.wrk(url, 1)
-                before, known = cpu_seconds(pid), bench.ledger_records()
-                requests, per_second = bench.wrk(url, SECONDS)
-                legs[name] = {"per_second": per_second, "us": (cpu_seconds(pid) - before) * 1e6 / requests}
-            if name == "governed" and bench.ledger_records() - known < requests:
-                sys.exit("the ledger lacks requests")
-    return legs
+def whole_answers(bench, turns):
+    """Requests a second and CPU of each request, and how those of each turn compare. One has the core while the others wait."""
+    with contextlib.ExitStack() as held:
+        held.enter_context(bench.database_uninterrupted())
+        upstream = held.enter_context(bench.model_server())
+        contenders = {name: held.enter_context(bench.contender(name, upstream)) for name in CONTENDERS}
+        for _, url in contenders.values():
+            bench.wrk(url, 1)
+        bench.settle()
+        return [{name: turn(bench, name, *contenders[name]) for name in CONTENDERS} for _ in range(turns)]
+
+
+def turn(bench, name, pid, url):
+    """One contender's turn. What it still has to write belongs to it: the next one finds it idle."""
+    before, known = cpu_seconds(pid), bench.ledger_records()
+    requests, per_second = bench.wrk(url, TURN_SECONDS)
+    bench.settle()
+    if name == "governed" and bench.ledger_records() - known < requests:
+        sys.exit("the ledger lacks requests")
+    return {"per_second": per_second, "us": (cpu_seconds(pid) - before) * 1e6 / requests}
 
 
 def half_load(bench, rate):
@@ -422,6 +456,11 @@ def ratio(legs, figure, these, those):
     return legs[these][figure] / legs[those][figure]
 
 
+def ratio_of_turns(turns, figure, these, those):
+    """The median of the turns' own ratios: in each of them the machine had one pace."""
+    return statistics.median(ratio(legs, figure, these, those) for legs in turns)
+
+
 def main():
     for tool in ("nginx", "wrk", "psql", "taskset"):
         if not shutil.which(tool):
@@ -443,15 +482,17 @@ def main():
 
 def run(bench, rounds, idle):
     print(f"each alone on core {CONTENDER_CORE}; callers and model server on core {OTHER_CORE}; median of {rounds} rounds")
-    whole = medians([whole_answers(bench) for _ in range(rounds)])
+    turns = whole_answers(bench, rounds * TURNS)
+    whole = medians(turns)
     report(
-        f"whole answers, {CONNECTIONS} at once",
+        f"whole answers, {CONNECTIONS} at once, {len(turns)} turns of {TURN_SECONDS} s each",
         whole,
         [("per_second", "requests/s", 0), ("us", "CPU us/request", 1)],
     )
-    share = ratio(whole, "per_second", "ungoverned", "nginx_proxy")
-    governed = ratio(whole, "per_second", "governed", "ungoverned")
-    print(f"  ungoverned makes {share:.2f} of nginx's requests/s, governed {governed:.2f} of ungoverned's")
+    for figure, unit in (("per_second", "requests/s"), ("us", "CPU")):
+        share = ratio_of_turns(turns, figure, "ungoverned", "nginx_proxy")
+        governed = ratio_of_turns(turns, figure, "governed", "ungoverned")
+        print(f"  {unit}: ungoverned {share:.2f} of nginx's, governed {governed:.2f} of ungoverned's")
 
     rate = whole["governed"]["per_second"] / 2
     half = medians([half_load(bench, rate) for _ in range(rounds)])
