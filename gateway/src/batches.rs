@@ -35,7 +35,7 @@ pub(crate) async fn create(
     Extension(context): Extension<RequestContext>,
     ApiJson(body): ApiJson<BatchRequest>,
 ) -> Result<Json<Batch>, ApiError> {
-    let mut new = body.to_new_batch(context.tenant.clone(), context.traceparent.clone())?;
+    let mut new = body.to_new_batch(context.tenant.clone(), context.traceparent())?;
     if let Some(index) = require_input(&app.gateway, &caller, &new).await? {
         new.tokens = index.tokens_by_model();
     }
@@ -107,7 +107,7 @@ pub(crate) async fn show_all(gateway: &Gateway, rows: Vec<BatchRow>) -> Result<V
 
 /// Tells the workers at once. When that fails, the sweep finds the row a few seconds later.
 pub(crate) async fn ring(gateway: &Gateway, context: &RequestContext, kind: PointerKind, id: &BatchId) {
-    let pointer = Pointer { traceparent: context.traceparent.clone(), ..Pointer::new(kind, id.as_str()) };
+    let pointer = Pointer { traceparent: context.traceparent(), ..Pointer::new(kind, id.as_str()) };
     let pointers = [pointer];
     let limit = Duration::from_millis(gateway.settings.ring_timeout_ms);
     match tokio::time::timeout(limit, gateway.doorbell.ring(&pointers)).await {

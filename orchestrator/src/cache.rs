@@ -152,7 +152,7 @@ mod tests {
             tenant: tenant.clone(),
             key: None,
             class: Class::Interactive,
-            traceparent: None,
+            trace: None,
             deadline: None,
             wishes: Wishes { cache, ..Wishes::default() },
         }

@@ -3,7 +3,7 @@
 
 use crate::{Frame, Outcome, Served};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use domain::{Class, Error, KeyId, Kind, Money, RequestContext, RequestId, TenantId, Usage, Wishes};
+use domain::{Class, Error, KeyId, Kind, Money, RequestContext, RequestId, TenantId, TraceContext, Usage, Wishes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -75,6 +75,7 @@ pub(crate) fn to_headers(ctx: &RequestContext) -> HeaderMap {
     let left = ctx.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_millis().to_string());
     let wishes = &ctx.wishes;
     let budget = wishes.budget.map(|budget| budget.nanos().to_string());
+    let traceparent = ctx.traceparent();
     let values = [
         (BUDGET, budget.as_deref()),
         (CACHE, wishes.cache.map(|cache| if cache { "on" } else { "off" })),
@@ -84,7 +85,7 @@ pub(crate) fn to_headers(ctx: &RequestContext) -> HeaderMap {
         (KEY, ctx.key.as_ref().map(KeyId::as_str)),
         (CLASS, Some(ctx.class.as_str())),
         (DEADLINE, left.as_deref()),
-        (TRACEPARENT, ctx.traceparent.as_deref()),
+        (TRACEPARENT, traceparent.as_deref()),
     ];
     let present = values.into_iter().filter_map(|(name, value)| Some((name, HeaderValue::from_str(value?).ok()?)));
     present.collect()
@@ -99,7 +100,7 @@ pub(crate) fn from_headers(headers: &HeaderMap) -> RequestContext {
         tenant: TenantId::from_string(text(&TENANT).unwrap_or_default()),
         key: text(&KEY).map(KeyId::from_string),
         class: if text(&CLASS) == Some(Class::Batch.as_str()) { Class::Batch } else { Class::Interactive },
-        traceparent: text(&TRACEPARENT).map(str::to_owned),
+        trace: text(&TRACEPARENT).and_then(TraceContext::parse),
         deadline: left.and_then(|left| Instant::now().checked_add(left)),
         wishes: Wishes {
             budget: text(&BUDGET).and_then(|nanos| nanos.parse().ok()).map(Money::from_nanos),
@@ -288,7 +289,7 @@ mod tests {
             tenant: TenantId::generate(),
             key: Some(KeyId::generate()),
             class: Class::Batch,
-            traceparent: Some("00-a-b-01".into()),
+            trace: TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
             deadline: Instant::now().checked_add(Duration::from_secs(60)),
             wishes: Wishes { budget: Some(Money::from_nanos(7)), cache: Some(false), explain: true },
         };
@@ -296,7 +297,7 @@ mod tests {
         let back = from_headers(&to_headers(&ctx));
 
         assert_eq!((&back.request_id, &back.tenant, &back.key), (&ctx.request_id, &ctx.tenant, &ctx.key));
-        assert_eq!((back.class, back.traceparent, back.wishes), (ctx.class, ctx.traceparent, ctx.wishes));
+        assert_eq!((back.class, back.trace, back.wishes), (ctx.class, ctx.trace, ctx.wishes));
         assert!(back.deadline.is_some_and(|deadline| deadline <= ctx.deadline.unwrap() + Duration::from_secs(1)));
     }
 

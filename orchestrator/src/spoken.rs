@@ -142,15 +142,7 @@ mod tests {
 
     fn context(class: Class) -> RequestContext {
         let (request_id, tenant) = (RequestId::generate(), TenantId::generate());
-        RequestContext {
-            request_id,
-            tenant,
-            key: None,
-            class,
-            traceparent: None,
-            deadline: None,
-            wishes: Wishes::default(),
-        }
+        RequestContext { request_id, tenant, key: None, class, trace: None, deadline: None, wishes: Wishes::default() }
     }
 
     fn put(body: &str, deployment: &Deployment, class: Class) -> String {

@@ -90,7 +90,7 @@ fn context() -> RequestContext {
         tenant: TenantId::generate(),
         key: None,
         class: Class::Interactive,
-        traceparent: None,
+        trace: None,
         deadline: None,
         wishes: Wishes::default(),
     }

@@ -49,7 +49,7 @@ pub(crate) fn record(
         principal: None,
         batch: Some(line.batch.clone()),
         request: context.request_id.clone(),
-        trace_id: context.traceparent.as_deref().and_then(chassis::trace::trace_id).map(Into::into),
+        trace_id: context.trace.map(|trace| trace.trace_id),
         class: context.class,
         dialect: dialect.as_str(),
         model: if served.model.is_empty() { model.into() } else { served.model },

@@ -10,7 +10,7 @@ use crate::{
     shard::Doors,
 };
 use bytes::Bytes;
-use domain::{BatchId, Class, Endpoint, Error, Kind, RequestContext, RequestId, Result, TenantId, Usage};
+use domain::{BatchId, Class, Endpoint, Error, Kind, RequestContext, RequestId, Result, TenantId, TraceContext, Usage};
 use http::StatusCode;
 use orchestrator::{Dialect, ModelRequest, Sending};
 use std::{
@@ -33,7 +33,7 @@ pub(crate) struct Line {
     pub(crate) tenant: TenantId,
     pub(crate) batch: BatchId,
     pub(crate) endpoint: Endpoint,
-    pub(crate) traceparent: Option<String>,
+    pub(crate) trace: Option<TraceContext>,
     /// Whether it may call the model.
     pub(crate) pass: watch::Receiver<Pass>,
     /// Those of its shard.
@@ -155,7 +155,7 @@ impl Line {
             tenant: self.tenant.clone(),
             key: None,
             class: Class::Batch,
-            traceparent: self.traceparent.clone(),
+            trace: self.trace,
             deadline: Some(Instant::now() + core.settings.call_timeout),
             wishes: domain::Wishes::default(),
         }

@@ -24,7 +24,7 @@ use crate::{
 };
 use bytes::Bytes;
 use chassis::drain::Drain;
-use domain::{Bitmap, Pointer, PointerKind, Result, Usage};
+use domain::{Bitmap, Pointer, PointerKind, Result, TraceContext, Usage};
 use orchestrator::Sending;
 use order::Ask;
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -226,7 +226,7 @@ impl Run {
             tenant: self.lease.batch.tenant.clone(),
             batch: self.lease.batch.id.clone(),
             endpoint: self.lease.batch.endpoint,
-            traceparent: self.lease.batch.traceparent.clone(),
+            trace: self.lease.batch.traceparent.as_deref().and_then(TraceContext::parse),
             pass: self.hold.pass(),
             doors: Arc::clone(&self.doors),
             sending: {

@@ -1,6 +1,6 @@
 //! What travels with a request from the edge to the model and back.
 
-use crate::{KeyId, Money, RequestId, TenantId};
+use crate::{KeyId, Money, RequestId, TenantId, TraceContext};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -37,12 +37,20 @@ pub struct RequestContext {
     pub key: Option<KeyId>,
     /// Who waits.
     pub class: Class,
-    /// W3C `traceparent` to hand on.
-    pub traceparent: Option<String>,
+    /// Its place in a trace, to hand on.
+    pub trace: Option<TraceContext>,
     /// After this nobody wants the answer any more.
     pub deadline: Option<Instant>,
     /// What the caller may wish for besides the answer.
     pub wishes: Wishes,
+}
+
+impl RequestContext {
+    /// Its place in a trace as W3C's `traceparent` writes it.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<String> {
+        self.trace.as_ref().map(TraceContext::traceparent)
+    }
 }
 
 /// What a caller may wish for besides the answer. The default wishes for nothing.

@@ -1,6 +1,6 @@
 //! What a request cost: one record in the ledger. Never text of prompts or answers.
 
-use crate::{BatchId, Class, KeyId, Money, RequestId, ShortText, TenantId, Usage, UsageId};
+use crate::{BatchId, Class, KeyId, Money, RequestId, TenantId, TraceId, Usage, UsageId};
 use std::sync::Arc;
 
 /// How a request ended.
@@ -56,7 +56,7 @@ pub struct UsageRecord {
     /// The request's name in headers and logs.
     pub request: RequestId,
     /// Its trace.
-    pub trace_id: Option<ShortText>,
+    pub trace_id: Option<TraceId>,
     /// Who waited.
     pub class: Class,
     /// The API it was written for.

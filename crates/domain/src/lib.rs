@@ -17,6 +17,7 @@ mod money;
 mod pointer;
 mod terms;
 mod text;
+mod trace;
 mod usage;
 mod webhook;
 
@@ -37,5 +38,6 @@ pub use money::Money;
 pub use pointer::{Pointer, PointerKind};
 pub use terms::{DailyWindow, LINES_A_SHARD, Priority, Terms, lines_of_cap, shards_of_cap};
 pub use text::ShortText;
+pub use trace::{TraceContext, TraceId};
 pub use usage::Usage;
 pub use webhook::{AttemptOutcome, DeliveryStatus, DisabledReason};

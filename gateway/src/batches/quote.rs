@@ -52,7 +52,7 @@ pub(crate) async fn quote(
     Extension(context): Extension<RequestContext>,
     ApiJson(body): ApiJson<BatchRequest>,
 ) -> Result<Json<BatchQuote>, ApiError> {
-    let mut new = body.to_new_batch(context.tenant.clone(), context.traceparent.clone())?;
+    let mut new = body.to_new_batch(context.tenant.clone(), context.traceparent())?;
     let index = require_input(&app.gateway, &caller, &new).await?.unwrap_or_default();
     new.tokens = index.tokens_by_model();
     let bill = Bill::of(&index, &app.gateway).await?;

@@ -121,7 +121,7 @@ fn to_child(context: &RequestContext, parent: &BatchRow, body: Redrive) -> Resul
         window_secs: body.completion_window.map_or(Ok(parent.window_secs), |window| request::window(&window))?,
         metadata: body.metadata.map(request::metadata).transpose()?.or_else(|| parent.metadata.clone()),
         output_expires_secs: parent.output_expires_secs,
-        traceparent: context.traceparent.clone(),
+        traceparent: context.traceparent(),
         terms: parent.terms,
         tokens: Vec::new(),
         dedup: parent.dedup,

@@ -10,8 +10,8 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use chassis::{http::ApiError, trace::TraceContext};
-use domain::{Caller, Class, RequestContext, RequestId, Result, Scope, Wishes};
+use chassis::http::ApiError;
+use domain::{Caller, Class, RequestContext, RequestId, Result, Scope, TraceContext, Wishes};
 use futures::future::{BoxFuture, Either};
 use http::Extensions;
 use std::{
@@ -98,7 +98,7 @@ fn context(extensions: &mut Extensions, caller: &Caller) -> RequestContext {
         tenant: caller.tenant.clone(),
         key: caller.key.clone(),
         class: Class::Interactive,
-        traceparent: extensions.remove::<TraceContext>().as_ref().map(TraceContext::traceparent),
+        trace: extensions.remove::<TraceContext>(),
         deadline: None,
         // What the caller may wish for; what is wished stands in the request.
         wishes: Wishes { explain: caller.scopes.contains(Scope::Admin), ..Wishes::default() },

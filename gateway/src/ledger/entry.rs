@@ -8,7 +8,7 @@ use crate::{
 };
 use chrono::Utc;
 use domain::{
-    Caller, Class, Error, Money, RequestContext, RequestId, RequestOutcome, ShortText, Usage, UsageId, UsageRecord,
+    Caller, Class, Error, Money, RequestContext, RequestId, RequestOutcome, TraceId, Usage, UsageId, UsageRecord,
 };
 use http::StatusCode;
 use orchestrator::{Dialect, ListPrice, ModelRequest, ModelResponse, Outcome, Progress, Served};
@@ -28,7 +28,7 @@ struct Open {
     ticket: Ticket,
     caller: Arc<Caller>,
     request: RequestId,
-    trace_id: Option<ShortText>,
+    trace_id: Option<TraceId>,
     class: Class,
     dialect: Dialect,
     model: Arc<str>,
@@ -78,7 +78,7 @@ impl Entry {
             ticket,
             caller: asked.caller.clone(),
             request: asked.context.request_id.clone(),
-            trace_id: asked.context.traceparent.as_deref().and_then(chassis::trace::trace_id).map(Into::into),
+            trace_id: asked.context.trace.map(|trace| trace.trace_id),
             class: asked.context.class,
             dialect: asked.request.dialect,
             model: asked.request.head.model.as_str().into(),

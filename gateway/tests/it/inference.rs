@@ -40,7 +40,7 @@ async fn the_model_gets_the_bytes_as_sent_and_knows_for_whom() {
     assert_eq!(request.body, body);
     assert_eq!(context.class, Class::Interactive);
     assert_eq!(context.tenant, app.store.ensure_tenant("acme").await.unwrap().id);
-    assert!(context.key.is_some() && context.deadline.is_some() && context.traceparent.is_some());
+    assert!(context.key.is_some() && context.deadline.is_some() && context.trace.is_some());
     assert_eq!(context.request_id.as_str(), answer.header("x-request-id"));
 }
 

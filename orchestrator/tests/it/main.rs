@@ -57,7 +57,7 @@ async fn the_server_gets_the_body_with_its_own_name_of_the_model() {
             setup::CHAT_BODY.replace(r#""model" : "public""#, r#""model" : "tiny""#).replace("STREAM", "false")
         );
         assert_eq!(headers["x-request-id"], ctx.request_id.as_str());
-        assert_eq!(headers["traceparent"], ctx.traceparent.unwrap());
+        assert_eq!(headers["traceparent"], ctx.traceparent().unwrap());
     }
 }
 

@@ -146,7 +146,7 @@ pub(crate) fn context() -> RequestContext {
         tenant: TenantId::generate(),
         key: None,
         class: Class::Interactive,
-        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        trace: domain::TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         deadline: None,
         wishes: domain::Wishes::default(),
     }

@@ -49,7 +49,7 @@ async fn chat(State(backend): State<Arc<dyn ModelBackend>>, body: Bytes) -> Resu
         tenant: TenantId::from_string("nobody"),
         key: None,
         class: Class::Interactive,
-        traceparent: None,
+        trace: None,
         deadline: None,
         wishes: Wishes::default(),
     };

@@ -131,7 +131,7 @@ impl ModelBackend for Model {
             request.sending.iter().for_each(Sending::tell);
         }
         let _passenger = self.board(&content, count);
-        self.traces.lock().unwrap().insert(context.traceparent.clone());
+        self.traces.lock().unwrap().insert(context.traceparent());
         match word {
             "shaky" if count == 1 => return Err(Error::new(Kind::BadUpstream, "shaky")),
             "hang" | "shaky" | "queued" => {

@@ -2,7 +2,7 @@
 //! whoever made them. One layer, because each further one costs every request a few microseconds.
 
 use super::{ApiError, HttpSettings, body::Tracked, cors, error::plain, metrics::HttpMetrics};
-use crate::trace::{TraceContext, adopt};
+use crate::trace;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request},
@@ -37,7 +37,7 @@ struct Shell {
 
 /// Puts the shell round `router`; call it once, after the last route was added and telemetry has started.
 ///
-/// Handlers find [`RequestId`] and [`TraceContext`] in the request's extensions.
+/// Handlers find [`RequestId`] and [`domain::TraceContext`] in the request's extensions.
 pub fn shell(router: Router, settings: &HttpSettings) -> Router {
     let shell = Shell {
         max_body_bytes: settings.max_body_bytes,
@@ -98,7 +98,7 @@ impl Service<Request> for Surrounded {
 
         let id = request_id(request.headers());
         let span = request_span(&method, label(route.as_ref()), &id);
-        let trace = adopt(&span, TraceContext::from_headers(request.headers()));
+        let trace = trace::adopt(&span, trace::from_headers(request.headers()));
         request.extensions_mut().insert(id.clone());
         request.extensions_mut().insert(trace);
         let answering = (header_bytes(request.headers()) <= shell.max_header_bytes).then(|| self.route.call(request));
@@ -206,7 +206,7 @@ fn request_id(headers: &HeaderMap) -> RequestId {
 fn request_span(method: &Method, route: &str, id: &RequestId) -> Span {
     tracing::error_span!(
         "request",
-        otel.name = format!("{method} {route}"),
+        otel.name = format_args!("{method} {route}"),
         otel.kind = "server",
         request_id = id.as_str(),
         trace_id = Empty,

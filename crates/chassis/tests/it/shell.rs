@@ -7,11 +7,8 @@ use axum::{
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
-use chassis::{
-    http::{ApiError, HttpSettings, Origin, shell},
-    trace::TraceContext,
-};
-use domain::RequestId;
+use chassis::http::{ApiError, HttpSettings, Origin, shell};
+use domain::{RequestId, TraceContext};
 use serde_json::{Value, json};
 use std::time::Duration;
 

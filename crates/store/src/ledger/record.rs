@@ -2,7 +2,7 @@
 
 use super::copy::Out;
 use crate::row::Columns;
-use domain::{BatchId, KeyId, Result, UsageRecord};
+use domain::{BatchId, KeyId, Result, ShortText, TraceId, UsageRecord};
 use serde::Serialize;
 use sqlx::any::AnyRow;
 use std::borrow::Cow;
@@ -54,7 +54,7 @@ pub(super) struct NewRow<'a> {
     batch_id: Option<&'a str>,
     request_id: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<Cow<'a, str>>,
+    trace_id: Option<ShortText>,
     class: &'static str,
     dialect: &'static str,
     model: Cow<'a, str>,
@@ -92,7 +92,7 @@ impl<'a> From<&'a UsageRecord> for NewRow<'a> {
             principal: record.principal.as_deref().map(told),
             batch_id: record.batch.as_ref().map(BatchId::as_str),
             request_id: told(record.request.as_str()),
-            trace_id: record.trace_id.as_deref().map(told),
+            trace_id: record.trace_id.as_ref().map(TraceId::text),
             class: record.class.as_str(),
             dialect: record.dialect,
             model: told(&record.model),
