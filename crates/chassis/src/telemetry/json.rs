@@ -69,8 +69,7 @@ impl Fields {
 
     fn set(&mut self, field: &Field, value: Said) {
         let name = field.name();
-        // Instructions to the exporter of traces.
-        if name.starts_with("otel.") {
+        if is_for_exporter(field) {
             return;
         }
         match self.0.iter_mut().find(|(known, _)| *known == name) {
@@ -150,6 +149,11 @@ impl<W> JsonLayer<W> {
     }
 }
 
+/// Whether it is an instruction to the exporter of traces.
+fn is_for_exporter(field: &Field) -> bool {
+    field.name().starts_with("otel.")
+}
+
 fn severity(level: Level) -> &'static str {
     match level {
         Level::ERROR => "ERROR",
@@ -168,7 +172,10 @@ fn now() -> String {
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field, Said::Text(format!("{value:?}").into()));
+        // Not formatted in vain: every request has one.
+        if !is_for_exporter(field) {
+            self.set(field, Said::Text(format!("{value:?}").into()));
+        }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
