@@ -20,8 +20,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// after the other.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 const POSTGRES_CONNECTIONS: u32 = 16;
-/// So many of them are kept for `COPY`, which needs a pool of PostgreSQL's own kind.
-const COPY_CONNECTIONS: u32 = 2;
+/// So many of them are kept for `COPY`, which needs a pool of PostgreSQL's own kind: one for each writer of a gateway's ledger.
+const COPY_CONNECTIONS: u32 = 4;
 /// A process that vanishes in the middle of a transaction, with nobody telling the server, would hold its locks for hours.
 /// Transactions here never wait for anything but the database; a `COPY` that is cut short is no idle transaction, so the server
 /// also asks whether anybody is there.
