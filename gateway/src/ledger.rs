@@ -29,9 +29,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// One transaction writes at most so many, and so many are worth one: more of them are a burst of work for the database, which keeps
-/// others waiting, and records that wait longer leave the caches.
-const MOST_IN_ONE: usize = 128;
+/// One transaction writes at most so many: more would be a burst of work for the database, which keeps others waiting.
+const MOST_IN_ONE: usize = 256;
+/// So many are worth a transaction: records that wait longer leave the caches.
+const ENOUGH: usize = 100;
 /// Transactions side by side.
 const WRITERS: usize = 4;
 /// How often is looked whether so many wait already.
@@ -186,7 +187,7 @@ impl Ledger {
 /// The pause before records are collected. It ends once a transaction is worth it.
 async fn pause<T>(flush_ms: u64, receiver: &Receiver<T>) {
     let until = Instant::now() + Duration::from_millis(flush_ms);
-    while receiver.len() < MOST_IN_ONE && Instant::now() < until {
+    while receiver.len() < ENOUGH && Instant::now() < until {
         sleep_until(until.min(Instant::now() + LOOK)).await;
     }
 }
@@ -212,7 +213,7 @@ mod tests {
     use super::*;
 
     async fn paused(records: usize) -> Duration {
-        let (sender, receiver) = mpsc::channel(MOST_IN_ONE);
+        let (sender, receiver) = mpsc::channel(ENOUGH);
         for record in 0..records {
             sender.send(record).await.unwrap();
         }
@@ -223,7 +224,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_ends_once_a_transaction_is_worth_it() {
-        assert_eq!(paused(MOST_IN_ONE - 1).await, Duration::from_millis(25));
-        assert_eq!(paused(MOST_IN_ONE).await, Duration::ZERO);
+        assert_eq!(paused(ENOUGH - 1).await, Duration::from_millis(25));
+        assert_eq!(paused(ENOUGH).await, Duration::ZERO);
     }
 }
