@@ -387,7 +387,7 @@ def half_load(bench, rate):
     """Latency that each contender adds at half of what the governed one can do."""
     legs = {}
     pace = ["paced", "--rate", rate, "--seconds", SECONDS, "--url"]
-    with bench.model_server() as upstream:
+    with bench.database_uninterrupted(), bench.model_server() as upstream:
         direct = bench.load(*pace, f"http://127.0.0.1:{upstream}{CHAT}")["latency"]
         for name in CONTENDERS:
             with bench.contender(name, upstream) as (_, url):
