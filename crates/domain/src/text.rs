@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use smallstr::SmallString;
 use std::ops::Deref;
 
-/// Text of up to 40 bytes in place, which hold our longest prefix and a UUID in hex; longer text lies on the heap. For what a usage
-/// record keeps for a while: a block of its own would have left the caches when it is freed, and who allocates next would get it.
+/// Text of up to 36 bytes in place, which hold `req_` and a UUID in hex; longer text lies on the heap. For what a usage record keeps
+/// for a while: a block of its own would have left the caches when it is freed, and who allocates next would get it.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ShortText(SmallString<[u8; 40]>);
+pub struct ShortText(SmallString<[u8; 36]>);
 
 impl Clone for ShortText {
     /// At once: what would be derived copies one byte after the other.
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn text_of_any_length_is_kept_whole() {
-        for chars in [0, 40, 41, 200] {
+        for chars in [0, 36, 37, 200] {
             let text = "x".repeat(chars);
 
             assert_eq!(&*ShortText::from(text.as_str()).clone(), text);
