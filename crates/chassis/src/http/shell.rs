@@ -5,24 +5,21 @@ use super::{ApiError, HttpSettings, body::Tracked, cors, error::plain, metrics::
 use crate::trace;
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, MatchedPath, Request},
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{Route, future::RouteFuture},
 };
 use domain::{Error, Kind, RequestId};
-use futures::{FutureExt, future::BoxFuture};
+use futures::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
     header::{CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS},
 };
 use std::{
-    convert::Infallible,
     panic::AssertUnwindSafe,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
-use tower::{Layer, Service};
 use tracing::{Instrument, Span, field::Empty};
 
 /// Names a request in both directions.
@@ -49,7 +46,7 @@ pub fn shell(router: Router, settings: &HttpSettings) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(settings.max_body_bytes))
-        .layer(Surround(Arc::new(shell)));
+        .layer(middleware::from_fn_with_state(Arc::new(shell), surround));
     cors::allow(router, &settings.cors_origins)
 }
 
@@ -62,64 +59,28 @@ async fn no_such_method(method: Method, uri: Uri) -> ApiError {
     ApiError(Error::new(Kind::MethodNotAllowed, text).with_code("method_not_allowed"))
 }
 
-/// Puts the shell round a route. A layer of its own, because axum's middlewares hand each request through one box more.
-#[derive(Clone)]
-struct Surround(Arc<Shell>);
+async fn surround(State(shell): State<Arc<Shell>>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let in_flight = shell.metrics.enter();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
 
-#[derive(Clone)]
-struct Surrounded {
-    shell: Arc<Shell>,
-    route: Route,
-}
+    let id = request_id(request.headers());
+    let span = request_span(&method, route, &id);
+    let trace = trace::adopt(&span, trace::from_headers(request.headers()));
+    request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(trace);
 
-impl Layer<Route> for Surround {
-    type Service = Surrounded;
-
-    fn layer(&self, route: Route) -> Surrounded {
-        Surrounded { shell: self.0.clone(), route }
-    }
-}
-
-impl Service<Request> for Surrounded {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request>::poll_ready(&mut self.route, cx)
-    }
-
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let started = Instant::now();
-        let shell = self.shell.clone();
-        let in_flight = shell.metrics.enter();
-        let method = request.method().clone();
-        let route = request.extensions().get::<MatchedPath>().cloned();
-
-        let id = request_id(request.headers());
-        let span = request_span(&method, label(route.as_ref()), &id);
-        let trace = trace::adopt(&span, trace::from_headers(request.headers()));
-        request.extensions_mut().insert(id.clone());
-        request.extensions_mut().insert(trace);
-        let answering = (header_bytes(request.headers()) <= shell.max_header_bytes).then(|| self.route.call(request));
-
-        Box::pin(async move {
-            let response = shell.answer(answering).instrument(span.clone()).await;
-            let status = response.status().as_u16();
-            shell.metrics.answered(&method, label(route.as_ref()), status, started.elapsed());
-            span.record("http.response.status_code", status);
-            let mut response = response.map(|body| Tracked::wrap(body, span, in_flight));
-            let id = HeaderValue::from_str(id.as_str()).expect("visible ASCII is a header value");
-            response.headers_mut().insert(X_REQUEST_ID, id);
-            harden(response.headers_mut());
-            Ok(response)
-        })
-    }
-}
-
-/// A route's name in metrics and traces.
-fn label(route: Option<&MatchedPath>) -> &str {
-    route.map_or("none", MatchedPath::as_str)
+    let response = shell.answer(request, next).instrument(span.clone()).await;
+    let status = response.status().as_u16();
+    shell.metrics.answered(&method, route, status, started.elapsed());
+    span.record("http.response.status_code", status);
+    let mut response = response.map(|body| Tracked::wrap(body, span, in_flight));
+    let id = HeaderValue::from_str(id.as_str()).expect("visible ASCII is a header value");
+    response.headers_mut().insert(X_REQUEST_ID, id);
+    harden(response.headers_mut());
+    response
 }
 
 /// What keeps a browser from making more of an answer than it is.
@@ -130,12 +91,13 @@ fn harden(headers: &mut HeaderMap) {
 }
 
 impl Shell {
-    /// The route's answer; none is asked for a request whose headers are too large.
-    async fn answer(&self, answering: Option<RouteFuture<Infallible>>) -> Response {
-        let Some(answering) = answering else { return self.headers_too_large() };
-        let answer = AssertUnwindSafe(answering).catch_unwind();
+    async fn answer(&self, request: Request, next: Next) -> Response {
+        if header_bytes(request.headers()) > self.max_header_bytes {
+            return self.headers_too_large();
+        }
+        let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
         match tokio::time::timeout(self.timeout, answer).await {
-            Ok(Ok(Ok(response))) => self.in_api_shape(response),
+            Ok(Ok(response)) => self.in_api_shape(response),
             // The panic hook has logged it.
             Ok(Err(_panic)) => plain(&Error::internal("a handler panicked"), StatusCode::INTERNAL_SERVER_ERROR),
             Err(_elapsed) => {
