@@ -1,6 +1,7 @@
 //! W3C trace context: the place in a trace that a request has.
 
 use crate::ShortText;
+use hex::ToHex;
 
 /// What `traceparent` says (W3C Trace Context, level 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +26,10 @@ impl TraceContext {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.trim().split('-');
-        let [version] = hex(parts.next()?)?;
-        let trace_id = TraceId(hex(parts.next()?)?);
-        let span_id = hex(parts.next()?)?;
-        let [flags] = hex(parts.next()?)?;
+        let [version] = bytes(parts.next()?)?;
+        let trace_id = TraceId(bytes(parts.next()?)?);
+        let span_id = bytes(parts.next()?)?;
+        let [flags] = bytes(parts.next()?)?;
         let has_more = parts.next().is_some();
         let is_valid = version != 0xff && !(version == 0 && has_more);
         let is_whole = trace_id.0 != [0; 16] && span_id != [0; 8];
@@ -40,9 +41,9 @@ impl TraceContext {
     pub fn traceparent(&self) -> String {
         let mut text = String::with_capacity(55);
         text.push_str("00-");
-        text.extend(digits(&self.trace_id.0));
+        text.push_str(&self.trace_id.text());
         text.push('-');
-        text.extend(digits(&self.span_id));
+        text.push_str(&self.span_id.encode_hex::<ShortText>());
         text.push_str(if self.is_sampled { "-01" } else { "-00" });
         text
     }
@@ -52,36 +53,15 @@ impl TraceId {
     /// 32 hex digits.
     #[must_use]
     pub fn text(&self) -> ShortText {
-        digits(&self.0).collect()
+        self.0.encode_hex()
     }
 }
 
-/// Bytes of so many lower-case hex digits, as the recommendation has them.
-fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+/// Bytes of so many lower-case hex digits: the recommendation knows no upper case, which the decoder would take.
+fn bytes<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    if pairs.len() != N {
-        return None;
-    }
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(bytes)
-}
-
-fn digit(char: u8) -> Option<u8> {
-    match char {
-        b'0'..=b'9' => Some(char - b'0'),
-        b'a'..=b'f' => Some(char - b'a' + 10),
-        _ => None,
-    }
-}
-
-/// Every request writes some: the formatter takes several times as long.
-fn digits(bytes: &[u8]) -> impl Iterator<Item = char> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(move |byte| [digit(byte >> 4), digit(byte & 15)])
+    let is_read = hex::decode_to_slice(digits, &mut bytes).is_ok();
+    (is_read && !digits.contains(|digit: char| digit.is_ascii_uppercase())).then_some(bytes)
 }
 
 #[cfg(test)]
