@@ -9,6 +9,7 @@ pub mod process;
 pub mod settings;
 pub mod telemetry;
 pub mod trace;
+pub mod wake;
 
 mod status;
 

@@ -1,6 +1,7 @@
 //! A streamed answer that stays inside its request's span and count until its last byte.
 
 use super::metrics::InFlight;
+use crate::wake::WakeFlag;
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -13,6 +14,7 @@ use tracing::Span;
 pub(super) struct Tracked {
     body: Body,
     span: Span,
+    flag: WakeFlag,
     _in_flight: InFlight,
 }
 
@@ -22,7 +24,7 @@ impl Tracked {
         if body.size_hint().exact().is_some() {
             return body;
         }
-        Body::new(Self { body, span, _in_flight: in_flight })
+        Body::new(Self { body, span, flag: WakeFlag::default(), _in_flight: in_flight })
     }
 }
 
@@ -31,9 +33,11 @@ impl HttpBody for Tracked {
     type Error = axum::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = self.get_mut();
-        let _entered = this.span.enter();
-        Pin::new(&mut this.body).poll_frame(cx)
+        let Self { body, span, flag, .. } = self.get_mut();
+        flag.poll(cx, |cx| {
+            let _entered = span.enter();
+            Pin::new(&mut *body).poll_frame(cx)
+        })
     }
 
     fn is_end_stream(&self) -> bool {
