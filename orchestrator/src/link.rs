@@ -3,6 +3,7 @@
 
 use crate::{Frame, Outcome, Served};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use chassis::trace::TRACEPARENT;
 use domain::{Class, Error, KeyId, Kind, Money, RequestContext, RequestId, TenantId, TraceContext, Usage, Wishes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,6 @@ const TENANT: HeaderName = HeaderName::from_static("x-tandem-tenant");
 const KEY: HeaderName = HeaderName::from_static("x-tandem-key");
 const CLASS: HeaderName = HeaderName::from_static("x-tandem-class");
 const DEADLINE: HeaderName = HeaderName::from_static("x-tandem-deadline-ms");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const BUDGET: HeaderName = HeaderName::from_static("x-tandem-budget-nanos");
 const CACHE: HeaderName = HeaderName::from_static("x-tandem-cache");
 const EXPLAIN: HeaderName = HeaderName::from_static("x-tandem-explain");

@@ -1,6 +1,6 @@
 //! Trace context of requests: read from a caller, adopted by our own spans.
 
-use ::http::HeaderMap;
+use ::http::{HeaderMap, HeaderName};
 use domain::{TraceContext, TraceId};
 use opentelemetry::{
     Context,
@@ -11,7 +11,7 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// The header of the W3C recommendation.
-pub const TRACEPARENT: &str = "traceparent";
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The start of a new, sampled trace.
 #[must_use]

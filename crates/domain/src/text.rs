@@ -23,12 +23,6 @@ impl From<&str> for ShortText {
     }
 }
 
-impl FromIterator<char> for ShortText {
-    fn from_iter<T: IntoIterator<Item = char>>(chars: T) -> Self {
-        Self(chars.into_iter().collect())
-    }
-}
-
 impl Deref for ShortText {
     type Target = str;
 
