@@ -5,7 +5,7 @@ use crate::{
     Dialect, Frame, ModelBody, ModelRequest, Outcome,
     backend::is_event_stream,
     catalog::{Deployment, Engine},
-    client::UpstreamClient,
+    client::{AnswerBody, Unanswered, UpstreamClient},
     failure::{ANSWER_INCOMPLETE, Blame, CONNECTION_LOST, Failure, Names, Refusal, UpstreamError, judge},
     limits::{Limits, Silence},
     provider::Provider,
@@ -15,11 +15,11 @@ use crate::{
     translate,
 };
 use bytes::{Bytes, BytesMut};
+use chassis::trace::TRACEPARENT;
 use domain::{Error, Kind, RequestContext, Result, Usage};
 use futures::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 use std::time::Duration;
 use url::Url;
 
@@ -32,7 +32,6 @@ const AFTER_DONE: Duration = Duration::from_millis(250);
 /// As many as an answer has when it leaves us, about: a map that grows by itself is built anew several times.
 const ROOM_FOR_HEADERS: usize = 24;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const BETAS: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// Everything one call needs.
@@ -101,12 +100,12 @@ impl Exchange<'_> {
         let traceparent = self.ctx.traceparent().filter(|_| is_ours);
         let texts = [
             (REQUEST_ID, Some(self.ctx.request_id.as_str()).filter(|_| is_ours)),
-            (TRACEPARENT, traceparent.as_deref()),
             (BETAS, self.request.betas.as_deref()),
         ];
         for (name, text) in texts {
             headers.extend(text.and_then(|text| Some((name, HeaderValue::from_str(text).ok()?))));
         }
+        headers.extend(traceparent.and_then(|text| Some((TRACEPARENT, HeaderValue::try_from(text).ok()?))));
         self.provider.authorize(headers).await?;
         Ok(http)
     }
@@ -115,7 +114,7 @@ impl Exchange<'_> {
         &self,
         headers: &HeaderMap,
         status: StatusCode,
-        body: Incoming,
+        body: AnswerBody,
         limits: Limits,
         spoken: &Spoken,
     ) -> Result<Answered, Failure> {
@@ -155,7 +154,7 @@ impl Exchange<'_> {
     async fn stream(
         &self,
         headers: &HeaderMap,
-        mut body: Incoming,
+        mut body: AnswerBody,
         limits: Limits,
         spoken: &Spoken,
     ) -> Result<Answered, Failure> {
@@ -217,7 +216,7 @@ fn usage(seen: &Seen, prompt_guess: u64) -> (Usage, bool) {
 
 /// A stream on its way through.
 struct Passing {
-    body: Incoming,
+    body: AnswerBody,
     reading: Reading,
     silence: Silence,
     dialect: Dialect,
@@ -263,7 +262,7 @@ impl Passing {
     }
 }
 
-async fn next_data(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+async fn next_data(body: &mut AnswerBody) -> Option<Result<Bytes, hyper::Error>> {
     loop {
         match body.frame().await? {
             Ok(frame) => {
@@ -276,7 +275,7 @@ async fn next_data(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
     }
 }
 
-async fn read(body: Incoming, limit: usize) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+async fn read(body: AnswerBody, limit: usize) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     Ok(Limited::new(body, limit).collect().await?.to_bytes())
 }
 
@@ -290,11 +289,12 @@ fn broken(error: UpstreamError) -> Failure {
     }
 }
 
-fn unreachable_server(cause: hyper_util::client::legacy::Error) -> Failure {
-    let error = if cause.is_connect() {
-        Error::unavailable("The model server can't be reached; try again later.")
-    } else {
-        Error::unavailable("The model server closed the connection before it answered.").with_code(CONNECTION_LOST)
+fn unreachable_server(cause: Unanswered) -> Failure {
+    let error = match &cause {
+        Unanswered::Unreachable(_) => Error::unavailable("The model server can't be reached; try again later."),
+        Unanswered::Lost(_) => {
+            Error::unavailable("The model server closed the connection before it answered.").with_code(CONNECTION_LOST)
+        }
     };
     Failure::endpoint(error.with_source(cause))
 }

@@ -5,8 +5,9 @@ use crate::{
     failure::{Blame, Failure},
 };
 use domain::{Error, Kind};
+use futures::FutureExt;
 use std::pin::{Pin, pin};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 /// The code of an error that the caller's own deadline caused.
 pub(crate) const DEADLINE_EXCEEDED: &str = "deadline_exceeded";
@@ -52,9 +53,13 @@ impl Limits {
         Silence { alarm: Box::pin(sleep_until(self.next())), since: Instant::now(), limits: self }
     }
 
-    /// Waits for `work`, but not beyond `until`.
-    pub(crate) async fn within<T>(&self, until: Instant, work: impl Future<Output = T>) -> Result<T, Failure> {
-        tokio::time::timeout_at(until, work).await.map_err(|_| self.too_late(until))
+    /// Waits for `work`, but not beyond `until`. No `async fn`: that would hold `work` twice, before and while it runs.
+    pub(crate) fn within<T>(
+        &self,
+        until: Instant,
+        work: impl Future<Output = T>,
+    ) -> impl Future<Output = Result<T, Failure>> {
+        timeout_at(until, work).map(move |done| done.map_err(|_| self.too_late(until)))
     }
 
     fn too_late(&self, until: Instant) -> Failure {

@@ -5,7 +5,7 @@ use crate::{
     Progress, Sending,
     backend::is_event_stream,
     catalog::Timeouts,
-    client::UpstreamClient,
+    client::{AnswerBody, UpstreamClient},
     failure::{ANSWER_INCOMPLETE, Failure},
     limits::Limits,
     link::{self, AnswerHead, CALL_PATH, DEPLOYMENTS_PATH, MODELS_PATH, Piece},
@@ -16,7 +16,6 @@ use domain::{Error, Kind, RequestContext, Result};
 use futures::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use url::Url;
@@ -45,7 +44,7 @@ impl RemoteBackend {
         Self { base: url.as_str().trim_end_matches('/').to_owned(), client, caller }
     }
 
-    async fn send(&self, mut request: Request<Full<Bytes>>, limits: &Limits) -> Result<Response<Incoming>> {
+    async fn send(&self, mut request: Request<Full<Bytes>>, limits: &Limits) -> Result<Response<AnswerBody>> {
         self.caller.authorize(request.headers_mut()).await?;
         let response =
             limits.within(limits.total(), self.client.send(request, TIMEOUTS.connect)).await.map_err(too_late)?;
@@ -130,7 +129,7 @@ fn to_response(head: AnswerHead, pieces: Pieces) -> Result<ModelResponse> {
 
 /// The answer as it arrives.
 struct Pieces {
-    body: Incoming,
+    body: AnswerBody,
     buffer: BytesMut,
     limits: Limits,
     dialect: Dialect,
@@ -175,7 +174,7 @@ impl Pieces {
     }
 }
 
-async fn read(body: Incoming, limits: &Limits) -> Result<Bytes> {
+async fn read(body: AnswerBody, limits: &Limits) -> Result<Bytes> {
     let collected = limits.within(limits.next(), Limited::new(body, MAX_SMALL_BYTES).collect()).await;
     let collected = collected.map_err(too_late)?;
     Ok(collected.map_err(|cause| cut().with_source(cause))?.to_bytes())

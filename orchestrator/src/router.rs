@@ -112,15 +112,18 @@ impl Router {
 }
 
 /// Has the request answered by the models of `chain`. Dropping the future or the body aborts the call.
-async fn answer(
+#[expect(clippy::manual_async_fn, reason = "would hold what it is given twice")]
+fn answer(
     shared: Arc<Shared>,
     chain: Vec<Arc<Route>>,
     ctx: RequestContext,
     request: ModelRequest,
-) -> Result<ModelResponse> {
-    let mut attempts = Attempts::new(&shared.client, &shared.instruments, &ctx, &request);
-    let Won { answered, account } = attempts.run(&chain).await?;
-    let served = Some(account.served.clone());
-    let body = account.keep(answered.body);
-    Ok(ModelResponse { served, status: answered.status, headers: answered.headers, body })
+) -> impl Future<Output = Result<ModelResponse>> + Send {
+    async move {
+        let mut attempts = Attempts::new(&shared.client, &shared.instruments, &ctx, &request);
+        let Won { answered, account } = attempts.run(&chain).await?;
+        let served = Some(account.served.clone());
+        let body = account.keep(answered.body);
+        Ok(ModelResponse { served, status: answered.status, headers: answered.headers, body })
+    }
 }

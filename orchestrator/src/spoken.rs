@@ -21,8 +21,8 @@ const USAGE_PLEASE: &str = r#"{"include_usage":true}"#;
 #[derive(Debug)]
 pub(crate) struct Spoken {
     pub(crate) body: Bytes,
-    /// What it means, if it had to be translated.
-    pub(crate) meaning: Option<translate::Meaning>,
+    /// What it means, if it had to be translated. Boxed: most requests have none, and would carry room for it.
+    pub(crate) meaning: Option<Box<translate::Meaning>>,
 }
 
 impl Spoken {

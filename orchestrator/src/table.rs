@@ -15,10 +15,8 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use domain::{Money, Usage};
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::AtomicUsize},
-};
+use foldhash::HashMap;
+use std::sync::{Arc, atomic::AtomicUsize};
 use tokio::time::Instant;
 use url::Url;
 

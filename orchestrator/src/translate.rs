@@ -20,7 +20,7 @@ use wire::{
 pub(crate) struct Translated {
     pub(crate) body: Value,
     /// None for what has no pivot, as embeddings.
-    pub(crate) meaning: Option<Meaning>,
+    pub(crate) meaning: Option<Box<Meaning>>,
 }
 
 /// What a translated request means, for its answer to be written.
@@ -52,7 +52,7 @@ pub(crate) fn request(speech: Speech, dialect: Dialect, body: &Bytes, model: &st
     .map_err(|error| invalid(in_callers_words(error, dialect)))?;
     read.include_usage = shows_usage;
     read.model = asked;
-    Ok(Translated { body, meaning: Some(meaning) })
+    Ok(Translated { body, meaning: Some(Box::new(meaning)) })
 }
 
 fn read(dialect: Dialect, body: &Bytes) -> Result<Meaning, TranslateError> {
