@@ -125,6 +125,9 @@ fn bad_path(rejection: PathRejection) -> Error {
 }
 
 fn require_json(headers: &HeaderMap) -> Result<()> {
+    if headers.get(CONTENT_TYPE).is_some_and(|value| value == "application/json") {
+        return Ok(());
+    }
     let given = content_type(headers);
     let essence = given.split(';').next().unwrap_or_default().trim();
     let is_json = match essence.split_once('/') {

@@ -15,13 +15,11 @@ pub use settings::{LimitsSettings, WhenDown};
 use account::{Charges, Decision, Moment, SharedAccount};
 use arc_swap::ArcSwap;
 use domain::{Error, ReplicaId, Result, TenantId};
+use foldhash::HashMap;
 use instruments::Instruments;
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 use store::Store;
 use tokio::{

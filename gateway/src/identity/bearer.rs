@@ -1,27 +1,26 @@
 //! The credential of a request, in whichever header the caller's SDK writes it. No other header says who asks.
 
 use domain::{Error, Kind, Result};
-use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// A key's secret or a token.
 pub(super) fn credential(headers: &HeaderMap) -> Result<&str> {
-    match headers.get(API_KEY).filter(|_| !headers.contains_key(AUTHORIZATION)) {
-        Some(key) => key
-            .to_str()
-            .ok()
-            .map(str::trim)
-            .filter(|key| !key.is_empty())
-            .ok_or_else(|| refused("The x-api-key header has no key in it.")),
-        None => bearer(headers),
+    match headers.get(AUTHORIZATION) {
+        Some(header) => bearer(header),
+        None => api_key(headers.get(API_KEY).ok_or_else(|| {
+            refused("You didn't provide an API key. Send it in a header of the form `Authorization: Bearer YOUR_KEY`.")
+        })?),
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str> {
-    let header = headers.get(AUTHORIZATION).ok_or_else(|| {
-        refused("You didn't provide an API key. Send it in a header of the form `Authorization: Bearer YOUR_KEY`.")
-    })?;
+fn api_key(header: &HeaderValue) -> Result<&str> {
+    let key = header.to_str().ok().map(str::trim).filter(|key| !key.is_empty());
+    key.ok_or_else(|| refused("The x-api-key header has no key in it."))
+}
+
+fn bearer(header: &HeaderValue) -> Result<&str> {
     header
         .to_str()
         .ok()
@@ -40,7 +39,6 @@ pub(super) fn refused(message: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn headers(value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))])
@@ -48,7 +46,7 @@ mod tests {
 
     #[test]
     fn the_scheme_may_be_written_in_any_case() {
-        assert_eq!(bearer(&headers("bEARER  abc")).unwrap(), "abc");
+        assert_eq!(credential(&headers("bEARER  abc")).unwrap(), "abc");
     }
 
     #[test]
@@ -61,7 +59,7 @@ mod tests {
     #[test]
     fn other_schemes_and_empty_secrets_are_refused() {
         for value in ["Basic abc", "Bearer", "Bearer ", "abc", ""] {
-            assert_eq!(bearer(&headers(value)).unwrap_err().code(), Some("invalid_api_key"), "{value}");
+            assert_eq!(credential(&headers(value)).unwrap_err().code(), Some("invalid_api_key"), "{value}");
         }
     }
 }

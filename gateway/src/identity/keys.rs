@@ -4,9 +4,9 @@ use super::{Digested, bearer::refused};
 use arc_swap::ArcSwap;
 use chrono::Utc;
 use domain::{Caller, Error, KeyId, Result, TenantId};
+use foldhash::{HashMap, HashSet};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},

@@ -2,8 +2,9 @@
 
 use arc_swap::ArcSwapOption;
 use domain::Result;
+use foldhash::HashMap;
 use orchestrator::{Dialect, ListPrice, ModelBackend, ModelInfo, ModelRequest};
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 /// Tokens of a chat template around the text of a request.
 const TEMPLATE_TOKENS: u64 = 64;

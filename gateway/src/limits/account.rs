@@ -3,11 +3,11 @@
 
 use super::meter::{Charge, Check, Meter, RateView};
 use domain::{Limit, LimitKind, SubjectKind};
+use foldhash::HashMap;
 use parking_lot::Mutex;
 use slotmap::{SlotMap, new_key_type};
 use smallvec::SmallVec;
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -184,7 +184,8 @@ impl Account {
 
 impl Meters {
     fn set_limits(&mut self, limits: Vec<Limit>) {
-        let mut known: HashMap<_, _> = self.all.iter().map(|(key, meter)| (meter.limit.id.clone(), key)).collect();
+        let mut known: std::collections::HashMap<_, _> =
+            self.all.iter().map(|(key, meter)| (meter.limit.id.clone(), key)).collect();
         (self.tenant, self.keys, self.principals) = Default::default();
         for limit in limits {
             let index = match limit.subject_kind {

@@ -4,7 +4,8 @@
 use super::{Account, Limits, account::MeterKey};
 use chassis::drain::Drain;
 use domain::{LimitId, Result};
-use std::{collections::HashMap, sync::Arc, sync::atomic::Ordering, time::Duration};
+use foldhash::{HashMap, HashMapExt};
+use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 use store::LeaseReport;
 use tokio::time::{Instant, timeout};
 
