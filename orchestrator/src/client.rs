@@ -136,9 +136,17 @@ async fn sweep(shared: Weak<Shared>) {
     loop {
         sleep(LONGEST_IDLE).await;
         let Some(shared) = shared.upgrade() else { return };
+        let mut old = Vec::new();
         let mut pools = shared.pools.lock();
-        pools.retain(|_, pool| pool.sweep() || Arc::strong_count(pool) > 1);
-        if pools.is_empty() {
+        pools.retain(|_, pool| {
+            old.extend(pool.old());
+            !pool.is_empty() || Arc::strong_count(pool) > 1
+        });
+        let is_over = pools.is_empty();
+        drop(pools);
+        // Closing takes a while, and requests ask for their pool meanwhile.
+        drop(old);
+        if is_over {
             return;
         }
     }

@@ -70,9 +70,14 @@ impl Connection {
         })
     }
 
-    /// Whether it takes another request: the last one is over on both sides, and the server has not hung up as far as is known.
-    pub(super) fn is_free(&mut self) -> bool {
+    /// Whether the last request is over on both sides. Nobody is woken for the connection from here on.
+    pub(super) fn rest(&mut self) -> bool {
         self.flag.reset();
+        self.sender.is_ready() || self.is_free()
+    }
+
+    /// Whether it takes another request: the server has not hung up, as far as is known.
+    pub(super) fn is_free(&mut self) -> bool {
         turn(&mut self.http, &mut self.flag.context()).is_pending() && self.sender.is_ready()
     }
 }

@@ -23,21 +23,21 @@ impl Pool {
         }
     }
 
-    /// Keeps one for later, if it takes another request.
+    /// Keeps one for later, if its last request is over.
     pub(super) fn put(&self, mut connection: Box<Connection>) {
-        if connection.is_free() {
+        if connection.rest() {
             self.0.lock().push((Instant::now(), connection));
         }
     }
 
-    /// Closes what has been idle for too long; whether there is more.
-    pub(super) fn sweep(&self) -> bool {
+    /// Hands out what has been idle for too long.
+    pub(super) fn old(&self) -> Vec<Box<Connection>> {
         let mut idle = self.0.lock();
-        let old = idle.partition_point(|(since, _)| since.elapsed() >= LONGEST_IDLE);
-        let old: Vec<_> = idle.drain(..old).collect();
-        let is_used = !idle.is_empty();
-        drop(idle);
-        drop(old);
-        is_used
+        let count = idle.partition_point(|(since, _)| since.elapsed() >= LONGEST_IDLE);
+        idle.drain(..count).map(|(_, connection)| connection).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
     }
 }
