@@ -427,22 +427,28 @@ def half_load(bench, rate, turns):
         return medians([turn() for _ in range(turns)])
 
 
-def streams(bench):
-    """CPU of each token, and what is added to the time to the first."""
-    legs = {}
+def streams(bench, turns):
+    """CPU of each token, and what is added to the time to the first, in turns."""
     arguments = ["streams", "--count", STREAMS, "--tokens", TOKENS, "--rounds", 4, "--spread-ms", GAP_MS * TOKENS, "--url"]
-    with bench.streaming_server(TOKENS, GAP_MS) as upstream:
-        direct = bench.load(*arguments, f"http://127.0.0.1:{upstream}{CHAT}")
-        for name in CONTENDERS:
-            with bench.contender(name, upstream) as (pid, url):
-                bench.ask(url)
+    with contextlib.ExitStack() as held:
+        upstream = held.enter_context(bench.streaming_server(TOKENS, GAP_MS))
+        contenders = {name: held.enter_context(bench.contender(name, upstream)) for name in CONTENDERS}
+        for _, url in contenders.values():
+            bench.ask(url)
+
+        def turn():
+            direct = bench.load(*arguments, f"http://127.0.0.1:{upstream}{CHAT}")
+            legs = {}
+            for name, (pid, url) in contenders.items():
                 before = cpu_seconds(pid)
                 through = bench.load(*arguments, url + CHAT)
                 tokens = through["streams"] * TOKENS
                 added = {at: through["first_token"][at] - direct["first_token"][at] for at in ("p50", "p99")}
                 us = (cpu_seconds(pid) - before) * 1e6 / tokens
                 legs[name] = added | {"us": us, "per_second": tokens / through["seconds"]}
-    return legs
+            return legs
+
+        return [turn() for _ in range(turns)]
 
 
 def idle_streams(bench, count):
@@ -531,13 +537,13 @@ def run(bench, rounds, idle):
         [("p50", "p50 us", 0), ("p99_in_window", "p99 of 50 ms us", 0), ("p99", "p99 us", 0)],
     )
 
-    streamed = medians([streams(bench) for _ in range(rounds)])
+    streamed = streams(bench, rounds * TURNS // 2)
     report(
         f"{STREAMS} streams of {TOKENS} tokens, one each {GAP_MS} ms",
-        streamed,
+        medians(streamed),
         [("us", "CPU us/token", 2), ("per_second", "tokens/s", 0), ("p50", "added TTFT p50 us", 0), ("p99", "p99 us", 0)],
     )
-    print(f"  governed needs {ratio(streamed, 'us', 'governed', 'nginx_proxy'):.2f} of nginx's CPU a token")
+    print(f"  governed needs {ratio_of_turns(streamed, 'us', 'governed', 'nginx_proxy'):.2f} of nginx's CPU a token")
 
     report(f"{idle:,} idle streams", idle_streams(bench, idle), [("before", "MiB before", 0), ("open", "MiB open", 0)])
 

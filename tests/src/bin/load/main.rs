@@ -5,6 +5,7 @@
 mod serve;
 
 use anyhow::{Context, ensure};
+use async_channel::Sender;
 use bytes::Bytes;
 use clap::{Args, Parser, Subcommand};
 use http::{
@@ -17,25 +18,25 @@ use hyper::{
     client::conn::http1::{SendRequest, handshake},
 };
 use hyper_util::rt::TokioIo;
+use nix::{
+    sys::{
+        time::TimeSpec,
+        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+    },
+    unistd::read,
+};
 use serde_json::json;
 use std::{
     io::Read,
     net::SocketAddr,
+    os::fd::OwnedFd,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
-use tokio::{
-    net::TcpStream,
-    sync::{
-        Mutex, Semaphore,
-        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    },
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::{io::unix::AsyncFd, net::TcpStream, sync::Semaphore, task::JoinSet, time::sleep};
 
 /// Chat completions, timed.
 #[derive(Parser)]
@@ -159,8 +160,7 @@ impl Target {
 }
 
 async fn paced(target: Target, rate: f64, seconds: f64) -> anyhow::Result<serde_json::Value> {
-    let (sender, due) = unbounded_channel::<Instant>();
-    let due = Arc::new(Mutex::new(due));
+    let (sender, due) = async_channel::unbounded::<Instant>();
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
         let (target, due) = (target.clone(), due.clone());
@@ -169,14 +169,15 @@ async fn paced(target: Target, rate: f64, seconds: f64) -> anyhow::Result<serde_
         target.ask(&mut connection, 1, false).await?.collect().await?;
         callers.spawn(async move {
             let mut times = Vec::new();
-            while let Some(at) = next(&due).await {
+            while let Ok(at) = due.recv().await {
                 target.ask(&mut connection, 1, false).await?.collect().await?;
                 times.push((at, at.elapsed()));
             }
             anyhow::Ok(times)
         });
     }
-    tokio::task::spawn_blocking(move || pace(&sender, rate, seconds)).await?;
+    drop(due);
+    pace(sender, rate, seconds).await?;
     let mut times = Vec::new();
     while let Some(ended) = callers.join_next().await {
         times.extend(ended??);
@@ -197,20 +198,29 @@ fn p99_of_a_window(times: &[(Instant, Duration)]) -> Duration {
     at(0.5, windows.map(|window| at(0.99, window.iter().map(|(_, took)| *took).collect())).collect())
 }
 
-async fn next(due: &Mutex<UnboundedReceiver<Instant>>) -> Option<Instant> {
-    due.lock().await.recv().await
-}
-
-/// Says when requests are due. A thread of its own: the clock of the runtime tells no less than a millisecond apart, and requests that
-/// come together wait for each other.
-fn pace(sender: &UnboundedSender<Instant>, rate: f64, seconds: f64) {
+/// Says when requests are due. By a timer of the kernel's: the runtime's tells no less than a millisecond apart, and requests that come
+/// together wait for each other.
+async fn pace(sender: Sender<Instant>, rate: f64, seconds: f64) -> anyhow::Result<()> {
+    let gap = Duration::from_secs_f64(1.0 / rate);
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK)?;
+    timer.set(Expiration::Interval(TimeSpec::from_duration(gap)), TimerSetTimeFlags::empty())?;
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for descriptors that may be closed meanwhile: this one is owned"
+    )]
+    let timer = AsyncFd::new(OwnedFd::from(timer))?;
     let begun = Instant::now();
     for number in 0..(rate * seconds) as u64 {
         let due = begun + Duration::from_secs_f64(number as f64 / rate);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        // Callers that have failed are told of when they are joined.
-        let _ = sender.send(due);
+        while Instant::now() < due {
+            let rings = |fd: &OwnedFd| Ok(read(fd, &mut [0; size_of::<u64>()])?);
+            // Too early to read is no failure: it is asked again once there is something.
+            let _ = timer.readable().await?.try_io(|fd| rings(fd.get_ref()));
+        }
+        // Nobody takes it when all callers have failed, which they tell when they are joined.
+        let _ = sender.send(due).await;
     }
+    Ok(())
 }
 
 async fn streams(
