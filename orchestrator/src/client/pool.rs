@@ -8,9 +8,12 @@ use tokio::time::Instant;
 /// Shorter than the 5 s after which the common model servers close an idle connection.
 pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(4);
 
-/// Idle connections, and since when they are; the last one is the youngest.
+/// Idle connections; the last one is the youngest.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<(Instant, Box<Connection>)>>);
+pub(super) struct Pool(Mutex<Vec<Idle>>);
+
+/// A connection, and since when it is idle.
+pub(super) type Idle = (Instant, Box<Connection>);
 
 impl Pool {
     /// One that takes another request.
@@ -31,10 +34,10 @@ impl Pool {
     }
 
     /// Hands out what has been idle for too long.
-    pub(super) fn old(&self) -> Vec<Box<Connection>> {
+    pub(super) fn old(&self) -> Vec<Idle> {
         let mut idle = self.0.lock();
         let count = idle.partition_point(|(since, _)| since.elapsed() >= LONGEST_IDLE);
-        idle.drain(..count).map(|(_, connection)| connection).collect()
+        idle.drain(..count).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
