@@ -76,6 +76,7 @@ impl UpstreamClient {
     ) -> Result<Response<AnswerBody>, Unanswered> {
         let origin = address(&mut request)?;
         let pool = self.pool(&origin);
+        request.headers_mut().insert(HOST, pool.host.clone());
         while let Some(mut idle) = pool.take() {
             match idle.ask(request).await {
                 Ok(answer) => return Ok(with_connection(answer, idle, pool)),
@@ -100,7 +101,7 @@ impl UpstreamClient {
         if pools.is_empty() {
             tokio::spawn(sweep(Arc::downgrade(&self.0)));
         }
-        pools.entry(origin.clone()).or_default().clone()
+        pools.entry(origin.clone()).or_insert_with(|| Arc::new(Pool::new(host(origin)))).clone()
     }
 
     async fn open(
@@ -120,11 +121,15 @@ fn address(request: &mut Request<Full<Bytes>>) -> Result<Origin, Unanswered> {
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     let path = parts.path_and_query.take().unwrap_or_else(|| PathAndQuery::from_static("/"));
     *request.uri_mut() = Uri::from(path);
-    let origin = parts.scheme.zip(parts.authority);
-    let (scheme, authority) = origin.ok_or_else(|| Unanswered::Unreachable("the address has no host".into()))?;
-    let host = HeaderValue::from_str(authority.as_str());
-    request.headers_mut().insert(HOST, host.map_err(|cause| Unanswered::Unreachable(cause.into()))?);
-    Ok((scheme, authority))
+    parts.scheme.zip(parts.authority).ok_or_else(|| Unanswered::Unreachable("the address has no host".into()))
+}
+
+/// How requests name the server: without its scheme's own port (RFC 9110, section 7.2), and without a user's name.
+fn host((scheme, authority): &Origin) -> HeaderValue {
+    let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+    let port = authority.port_u16().filter(|port| *port != usual);
+    let host = port.map_or_else(|| authority.host().to_owned(), |port| format!("{}:{port}", authority.host()));
+    HeaderValue::try_from(host).expect("a host of a URI is visible ASCII")
 }
 
 fn with_connection(answer: Response<Incoming>, connection: Box<Connection>, pool: Arc<Pool>) -> Response<AnswerBody> {
@@ -318,6 +323,18 @@ mod tests {
 
             assert_eq!(*server.opened.borrow(), 1);
         }
+    }
+
+    #[test]
+    fn a_server_is_named_without_what_goes_without_saying() {
+        let named = |url: &str| {
+            let parts = url.parse::<Uri>().unwrap().into_parts();
+            host(&parts.scheme.zip(parts.authority).unwrap())
+        };
+
+        assert_eq!(named("http://a:8000/v1"), "a:8000");
+        assert_eq!([named("http://a:80/"), named("https://a:443/"), named("https://a/")], ["a"; 3]);
+        assert_eq!([named("https://u:p@[::1]:80/"), named("http://[::1]")], ["[::1]:80", "[::1]"]);
     }
 
     #[tokio::test]
