@@ -46,12 +46,12 @@ struct Shared {
 }
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Unanswered {
-    /// There is no connection.
-    Unreachable(Box<dyn StdError + Send + Sync>),
-    /// It broke before the answer's head was there.
-    Lost(hyper::Error),
+    #[error("there is no connection")]
+    Unreachable(#[source] Box<dyn StdError + Send + Sync>),
+    #[error("the connection broke before there was an answer")]
+    Lost(#[source] hyper::Error),
 }
 
 /// The body of an answer, with its connection. Dropping it before its end closes that.
@@ -192,24 +192,6 @@ impl Drop for AnswerBody {
 impl fmt::Debug for UpstreamClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UpstreamClient").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for Unanswered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unreachable(_) => "there is no connection",
-            Self::Lost(_) => "the connection broke before there was an answer",
-        })
-    }
-}
-
-impl StdError for Unanswered {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Self::Unreachable(cause) => Some(cause.as_ref()),
-            Self::Lost(cause) => Some(cause),
-        }
     }
 }
 
@@ -394,7 +376,7 @@ mod tests {
 
         server.hang_up.send_replace(());
         server.closed(1).await;
-        // Its end has come when that of a later connection has.
+        // Once a later connection is there, the runtime has heard of the end of this one.
         TcpStream::connect(server.address).await.unwrap();
 
         assert_eq!(server.read(&client).await, "whole");

@@ -97,7 +97,7 @@ impl Exchange<'_> {
         headers.insert(header::USER_AGENT, HeaderValue::from_static("tandem"));
         // A third party learns nothing of our requests but what they ask.
         let is_ours = self.deployment.engine == Engine::Vllm;
-        let traceparent = self.ctx.traceparent().filter(|_| is_ours);
+        let traceparent = is_ours.then(|| self.ctx.traceparent()).flatten();
         let texts = [
             (REQUEST_ID, Some(self.ctx.request_id.as_str()).filter(|_| is_ours)),
             (BETAS, self.request.betas.as_deref()),
