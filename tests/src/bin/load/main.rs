@@ -2,12 +2,14 @@
 //! caller and a model server. One thread, one JSON object on the standard output.
 #![expect(clippy::print_stdout, reason = "its report")]
 
+mod clock;
 mod serve;
 
 use anyhow::{Context, ensure};
 use async_channel::Sender;
 use bytes::Bytes;
 use clap::{Args, Parser, Subcommand};
+use clock::Clock;
 use http::{
     Request, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
@@ -18,25 +20,17 @@ use hyper::{
     client::conn::http1::{SendRequest, handshake},
 };
 use hyper_util::rt::TokioIo;
-use nix::{
-    sys::{
-        time::TimeSpec,
-        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
-    },
-    unistd::read,
-};
 use serde_json::json;
 use std::{
     io::Read,
     net::SocketAddr,
-    os::fd::OwnedFd,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
-use tokio::{io::unix::AsyncFd, net::TcpStream, sync::Semaphore, task::JoinSet, time::sleep};
+use tokio::{net::TcpStream, sync::Semaphore, task::JoinSet, time::sleep};
 
 /// Chat completions, timed.
 #[derive(Parser)]
@@ -198,24 +192,14 @@ fn p99_of_a_window(times: &[(Instant, Duration)]) -> Duration {
     at(0.5, windows.map(|window| at(0.99, window.iter().map(|(_, took)| *took).collect())).collect())
 }
 
-/// Says when requests are due. By a timer of the kernel's: the runtime's tells no less than a millisecond apart, and requests that come
-/// together wait for each other.
+/// Says when requests are due: those that come together would wait for each other.
 async fn pace(sender: Sender<Instant>, rate: f64, seconds: f64) -> anyhow::Result<()> {
-    let gap = Duration::from_secs_f64(1.0 / rate);
-    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK)?;
-    timer.set(Expiration::Interval(TimeSpec::from_duration(gap)), TimerSetTimeFlags::empty())?;
-    #[expect(
-        deprecated,
-        reason = "its successor is unsafe, for descriptors that may be closed meanwhile: this one is owned"
-    )]
-    let timer = AsyncFd::new(OwnedFd::from(timer))?;
+    let mut clock = Clock::every(Duration::from_secs_f64(1.0 / rate))?;
     let begun = Instant::now();
     for number in 0..(rate * seconds) as u64 {
         let due = begun + Duration::from_secs_f64(number as f64 / rate);
         while Instant::now() < due {
-            let rings = |fd: &OwnedFd| Ok(read(fd, &mut [0; size_of::<u64>()])?);
-            // Too early to read is no failure: it is asked again once there is something.
-            let _ = timer.readable().await?.try_io(|fd| rings(fd.get_ref()));
+            clock.tick().await?;
         }
         // Nobody takes it when all callers have failed, which they tell when they are joined.
         let _ = sender.send(due).await;
