@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from ports import free_port
@@ -133,19 +134,23 @@ def cores_awake():
 
 
 @contextlib.contextmanager
-def no_throttling():
-    """Whoever has a real-time priority may have all of a core, where that may be said. A kernel takes it away for 50 ms of each second."""
-    said = pathlib.Path("/proc/sys/kernel/sched_rt_runtime_us")
-    before = said.read_text()
-    try:
-        said.write_text("-1")
-    except OSError as error:
-        print(f"a core that is full may be taken away now and then: {error}", file=sys.stderr)
+def core_to_itself():
+    """Nobody else runs on the contender's core, as far as that may be said: not the database, which is not what is measured, nor
+    whoever takes a core for some milliseconds now and then. New processes inherit that."""
+    moved = {}
+    for task in pathlib.Path("/proc").glob("[0-9]*/task/[0-9]*"):
+        # Some have ended meanwhile, some are bound to their core, some belong to others.
+        with contextlib.suppress(OSError):
+            cores = os.sched_getaffinity(int(task.name))
+            if elsewhere := cores - {CONTENDER_CORE}:
+                os.sched_setaffinity(int(task.name), elsewhere)
+                moved[int(task.name)] = cores
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            said.write_text(before)
+        for task, cores in moved.items():
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(task, cores)
 
 
 class Bench:
@@ -167,8 +172,12 @@ class Bench:
         relaxed = f"alter database {name} set synchronous_commit = off"
         for statement in (f"drop database if exists {name}", f"create database {name}", relaxed):
             subprocess.run(["psql", server, "-qc", statement], check=True, stderr=subprocess.DEVNULL)
-        # On the same machine nobody listens in.
-        return server.rsplit("/", 1)[0] + f"/{name}?sslmode=disable"
+        for address in (*sockets(server), server.rsplit("/", 1)[0]):
+            # On the same machine nobody listens in.
+            url = f"{address}/{name}?sslmode=disable"
+            if subprocess.run(["psql", url, "-qc", "select"], capture_output=True).returncode == 0:
+                return url
+        sys.exit(f"database {name} can't be reached")
 
     def database_processes(self):
         """The server and its children, if they run on this machine and are ours to move."""
@@ -180,24 +189,10 @@ class Bench:
             return [server, *(pid for pid in everybody if parent(pid) == server)]
 
     @contextlib.contextmanager
-    def database_elsewhere(self):
-        """The database on the core of everything else: it is not what is measured. New connections inherit that."""
-        moved = {}
-        for pid in self.database_processes():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                moved[pid] = os.sched_getaffinity(pid)
-                os.sched_setaffinity(pid, {OTHER_CORE})
-        try:
-            yield
-        finally:
-            for pid, cores in moved.items():
-                with contextlib.suppress(ProcessLookupError):
-                    os.sched_setaffinity(pid, cores)
-
-    @contextlib.contextmanager
-    def database_urgent(self, priority):
-        """The database with that real-time priority, where that is allowed."""
-        everybody = [pid for pid in self.database_processes() if schedule(pid, os.SCHED_FIFO, priority)]
+    def database_urgent(self):
+        """The database as urgent as the callers, where that is allowed. Whoever wakes a caller while it runs would interrupt its core, which
+        costs the one who does it microseconds on a virtual machine, and the ledger would seem dear."""
+        everybody = [pid for pid in self.database_processes() if schedule(pid, os.SCHED_FIFO, CALLER_PRIORITY)]
         try:
             yield
         finally:
@@ -320,6 +315,19 @@ class Bench:
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
+def sockets(server):
+    """Ways to the server that are not TCP, if it runs on this machine. Over TCP the last bytes of each of the ledger's transactions wait for
+    an acknowledgement, up to 40 ms (sqlx 0.9.0, issue 4335), so that there are fewer and larger ones."""
+    query = ["psql", server, "-qAtc", "show unix_socket_directories", "-c", "show port"]
+    folders, port = subprocess.run(query, check=True, capture_output=True, text=True).stdout.splitlines()
+    user = urllib.parse.urlsplit(server).username or "postgres"
+    return [
+        f"postgres://{user}@{urllib.parse.quote(folder, safe='')}:{port}"
+        for folder in map(str.strip, folders.split(","))
+        if (pathlib.Path(folder) / f".s.PGSQL.{port}").exists()
+    ]
+
+
 def schedule(pid, policy, priority):
     """Whether that is allowed."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -378,12 +386,9 @@ CONTENDERS = ["nginx_proxy", "ungoverned", "governed"]
 
 
 def whole_answers(bench, turns):
-    """Requests a second and CPU of each request, and how those of each turn compare. One has the core while the others wait.
-
-    The database is as urgent as the callers on its core: whoever wakes a caller while it runs would interrupt that core, which costs
-    the one who does it microseconds on a virtual machine, and the ledger would seem dear."""
+    """Requests a second and CPU of each request, and how those of each turn compare. One has the core while the others wait."""
     with contextlib.ExitStack() as held:
-        held.enter_context(bench.database_urgent(CALLER_PRIORITY))
+        held.enter_context(bench.database_urgent())
         upstream = held.enter_context(bench.model_server())
         contenders = {name: held.enter_context(bench.contender(name, upstream)) for name in CONTENDERS}
         for _, url in contenders.values():
@@ -403,12 +408,10 @@ def turn(bench, name, pid, url):
 
 
 def half_load(bench, rate, turns):
-    """Latency that each contender adds at half of what the governed one can do, in turns. The database is less urgent than the callers
-    on its core: while it writes a hundred records, none of them would be answered."""
-    pace = ["paced", "--rate", rate, "--seconds", TURN_SECONDS, "--url"]
+    """Latency that each contender adds for the same callers at half of what the governed one can do, in turns."""
+    pace = ["paced", "--callers", CONNECTIONS, "--rate", rate, "--seconds", TURN_SECONDS, "--url"]
     with contextlib.ExitStack() as held:
-        held.enter_context(no_throttling())
-        held.enter_context(bench.database_urgent(CALLER_PRIORITY - 1))
+        held.enter_context(bench.database_urgent())
         upstream = held.enter_context(bench.model_server())
         urls = {name: held.enter_context(bench.contender(name, upstream))[1] for name in CONTENDERS}
         for url in urls.values():
@@ -510,7 +513,7 @@ def main():
         os.chmod(folder, 0o755)
         bench = Bench(sys.argv[1], folder)
         try:
-            with cores_awake(), bench.database_elsewhere():
+            with cores_awake(), core_to_itself():
                 run(bench, rounds, min(IDLE_STREAMS, int(descriptors * STREAMS_PER_DESCRIPTOR)))
         finally:
             bench.drop_database()

@@ -3,23 +3,16 @@
 #![expect(clippy::print_stdout, reason = "its report")]
 
 mod clock;
+mod connection;
 mod serve;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use async_channel::Sender;
-use bytes::Bytes;
 use clap::{Args, Parser, Subcommand};
 use clock::Clock;
-use http::{
-    Request, StatusCode, Uri,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
-};
-use http_body_util::{BodyExt, Full};
-use hyper::{
-    body::Incoming,
-    client::conn::http1::{SendRequest, handshake},
-};
-use hyper_util::rt::TokioIo;
+use connection::Connection;
+use http::Uri;
+use memchr::memmem;
 use serde_json::json;
 use std::{
     io::Read,
@@ -30,7 +23,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{net::TcpStream, sync::Semaphore, task::JoinSet, time::sleep};
+use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
 
 /// Chat completions, timed.
 #[derive(Parser)]
@@ -45,6 +38,9 @@ enum Load {
     Paced {
         #[command(flatten)]
         target: Target,
+        /// How many callers share them: more requests at once than that wait for their turn, and that counts.
+        #[arg(long)]
+        callers: usize,
         /// Requests a second.
         #[arg(long)]
         rate: f64,
@@ -104,7 +100,7 @@ struct Target {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let report = match Cli::parse().load {
-        Load::Paced { target, rate, seconds } => paced(target, rate, seconds).await?,
+        Load::Paced { target, callers, rate, seconds } => paced(target, callers, rate, seconds).await?,
         Load::Streams { target, count, tokens, rounds, spread_ms } => {
             streams(target, count, tokens, rounds, Duration::from_millis(spread_ms)).await?
         }
@@ -117,54 +113,33 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who calls at a steady rate: more requests at once than this wait for their turn, and that counts.
-const CALLERS: usize = 256;
-
 /// Long enough for a percentile, and for whatever happens twenty times a second.
 const WINDOW: Duration = Duration::from_millis(50);
 
-/// One connection, kept alive.
-type Connection = SendRequest<Full<Bytes>>;
-
 impl Target {
-    async fn connect(&self) -> anyhow::Result<Connection> {
-        let authority = self.url.authority().context("the URL names no host")?;
-        let stream = TcpStream::connect(authority.as_str()).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // It ends with its sender; what it dies of, the sender tells.
-        tokio::spawn(connection);
-        Ok(sender)
-    }
-
-    async fn ask(&self, connection: &mut Connection, tokens: u64, stream: bool) -> anyhow::Result<Incoming> {
-        let body = json!({"model": "tandem-sim", "max_tokens": tokens, "stream": stream,
+    /// What is asked, as it goes over the wire.
+    fn question(&self, tokens: u64, is_stream: bool) -> Vec<u8> {
+        let body = json!({"model": "tandem-sim", "max_tokens": tokens, "stream": is_stream,
                           "messages": [{"role": "user", "content": "Say something short about the sea."}]});
-        let host = self.url.authority().map_or("", |authority| authority.as_str());
-        let request = Request::post(self.url.path())
-            .header(HOST, host)
-            .header(CONTENT_TYPE, "application/json")
-            .header(AUTHORIZATION, format!("Bearer {}", self.key))
-            .body(Full::new(Bytes::from(body.to_string())))?;
-        connection.ready().await?;
-        let response = connection.send_request(request).await?;
-        ensure!(response.status() == StatusCode::OK, "{} answered {}", self.url, response.status());
-        Ok(response.into_body())
+        let (body, host) = (body.to_string(), self.url.authority().map_or("", |authority| authority.as_str()));
+        let (path, key, length) = (self.url.path(), &self.key, body.len());
+        let head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n");
+        format!("{head}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
     }
 }
 
-async fn paced(target: Target, rate: f64, seconds: f64) -> anyhow::Result<serde_json::Value> {
+async fn paced(target: Target, callers: usize, rate: f64, seconds: f64) -> anyhow::Result<serde_json::Value> {
     let (sender, due) = async_channel::unbounded::<Instant>();
-    let mut callers = JoinSet::new();
-    for _ in 0..CALLERS {
-        let (target, due) = (target.clone(), due.clone());
-        let mut connection = target.connect().await?;
+    let mut tasks = JoinSet::new();
+    for _ in 0..callers {
+        let due = due.clone();
+        let mut connection = Connection::open(&target, 1, false).await?;
         // A storm of new connections is another matter than a steady load.
-        target.ask(&mut connection, 1, false).await?.collect().await?;
-        callers.spawn(async move {
+        connection.ask().await?;
+        tasks.spawn(async move {
             let mut times = Vec::new();
             while let Ok(at) = due.recv().await {
-                target.ask(&mut connection, 1, false).await?.collect().await?;
+                connection.ask().await?;
                 times.push((at, at.elapsed()));
             }
             anyhow::Ok(times)
@@ -173,7 +148,7 @@ async fn paced(target: Target, rate: f64, seconds: f64) -> anyhow::Result<serde_
     drop(due);
     pace(sender, rate, seconds).await?;
     let mut times = Vec::new();
-    while let Some(ended) = callers.join_next().await {
+    while let Some(ended) = tasks.join_next().await {
         times.extend(ended??);
     }
     times.sort_unstable();
@@ -222,22 +197,20 @@ async fn streams(
         let wait = spread.mul_f64(number as f64 / count as f64);
         callers.spawn(async move {
             sleep(wait).await;
-            let mut connection = target.connect().await?;
-            let mut first = Vec::with_capacity(rounds);
+            let mut connection = Connection::open(&target, tokens, true).await?;
+            let mut times = Vec::with_capacity(rounds);
             for round in 0..=rounds {
                 let sent = Instant::now();
-                let mut body = target.ask(&mut connection, tokens, true).await?;
-                let mut bytes = 0;
-                while let Some(frame) = body.frame().await {
-                    let Ok(data) = frame?.into_data() else { continue };
-                    if bytes == 0 && round > 0 {
-                        first.push(sent.elapsed());
-                    }
-                    bytes += data.len();
-                    events.fetch_add(count_events(&data), Ordering::Relaxed);
-                }
+                connection.ask_for_stream().await?;
+                let mut first = None;
+                let mut look = |bytes: &[u8]| {
+                    first.get_or_insert_with(|| sent.elapsed());
+                    events.fetch_add(count_events(bytes), Ordering::Relaxed);
+                };
+                while connection.next(&mut look).await? {}
+                times.extend(first.filter(|_| round > 0));
             }
-            anyhow::Ok(first)
+            anyhow::Ok(times)
         });
     }
     let mut first = Vec::new();
@@ -250,8 +223,8 @@ async fn streams(
 }
 
 /// Events end with an empty line.
-fn count_events(data: &[u8]) -> u64 {
-    data.windows(2).filter(|pair| pair == b"\n\n").count() as u64
+fn count_events(bytes: &[u8]) -> u64 {
+    memmem::find_iter(bytes, b"\n\n").count() as u64
 }
 
 async fn idle(target: Target, count: usize) -> anyhow::Result<serde_json::Value> {
@@ -262,11 +235,11 @@ async fn idle(target: Target, count: usize) -> anyhow::Result<serde_json::Value>
         let (target, door) = (target.clone(), door.clone());
         callers.spawn(async move {
             let entered = door.acquire().await?;
-            let mut connection = target.connect().await?;
-            let mut body = target.ask(&mut connection, 1_000, true).await?;
-            body.frame().await.context("the stream ended")??;
+            let mut connection = Connection::open(&target, 1_000, true).await?;
+            connection.ask_for_stream().await?;
+            ensure!(connection.next(|_| ()).await?, "the stream ended");
             drop(entered);
-            anyhow::Ok((connection, body))
+            anyhow::Ok(connection)
         });
     }
     let mut open = Vec::with_capacity(count);
@@ -275,8 +248,7 @@ async fn idle(target: Target, count: usize) -> anyhow::Result<serde_json::Value>
     }
     println!("{}", json!({"open": open.len()}));
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
-    // Bodies that nobody reads tell whether their other end is still there.
-    let ended = open.iter().filter(|(connection, _)| connection.is_closed()).count();
+    let ended = open.iter_mut().map(Connection::is_ended).filter(|is_ended| *is_ended).count();
     Ok(json!({"open": open.len() - ended, "ended": ended}))
 }
 

@@ -57,7 +57,8 @@ impl Metronome {
 
     fn beat(&self, pause: Duration) {
         let mut due = Instant::now();
-        for beat in (0..BEATS).cycle() {
+        // Who follows before the first beat follows number 0, which comes last.
+        for beat in (0..BEATS).cycle().skip(1) {
             due += pause;
             thread::sleep(due.saturating_duration_since(Instant::now()));
             self.now.store(beat, Ordering::Relaxed);
