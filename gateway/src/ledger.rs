@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 /// One transaction writes at most so many: more would be a burst of work for the database, which keeps others waiting.
 const MOST_IN_ONE: usize = 256;
 /// So many are worth a transaction: records that wait longer leave the caches.
-const ENOUGH: usize = 100;
+const ENOUGH: usize = 50;
 /// Transactions side by side.
 const WRITERS: usize = 4;
 /// How often is looked whether so many wait already.
