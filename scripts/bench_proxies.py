@@ -30,9 +30,14 @@ from ports import free_port
 CONTENDER_CORE, OTHER_CORE = 1, 0
 # A real-time priority: nothing keeps the callers on their core waiting, unless it has the same.
 CALLER_PRIORITY = 2
-# The machine changes its pace within seconds: contenders that take turns at the core meet the same hours.
-TURNS, TURN_SECONDS = 6, 2
+# A neighbour of this machine halves a core's pace for some tenths of a second now and then. Contenders that take turns at the core meet the
+# same hours, and of many short turns most are spared: a 99th percentile would be about nothing else if most had met one.
+TURNS, TURN_SECONDS = 12, 1
+HALF_LOAD_TURNS, HALF_LOAD_SECONDS = 24, 0.5
+STREAM_TURNS, STREAM_ROUNDS = 6, 2
 CONNECTIONS = 64
+# Where those of the kernel's workers run that are bound to no core.
+KERNEL_WORKERS = pathlib.Path("/sys/devices/virtual/workqueue/cpumask")
 STREAMS, TOKENS, GAP_MS = 200, 100, 5
 IDLE_STREAMS = 10_000
 # nginx closes connections when a sixteenth of its descriptors is left; a stream takes two.
@@ -136,21 +141,36 @@ def cores_awake():
 @contextlib.contextmanager
 def core_to_itself():
     """Nobody else runs on the contender's core, as far as that may be said: not the database, which is not what is measured, nor
-    whoever takes a core for some milliseconds now and then. New processes inherit that."""
-    moved = {}
-    for task in pathlib.Path("/proc").glob("[0-9]*/task/[0-9]*"):
-        # Some have ended meanwhile, some are bound to their core, some belong to others.
+    whoever takes a core for some milliseconds now and then, such as the kernel when it writes to a disk. New processes inherit that."""
+    with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):
-            cores = os.sched_getaffinity(int(task.name))
-            if elsewhere := cores - {CONTENDER_CORE}:
-                os.sched_setaffinity(int(task.name), elsewhere)
-                moved[int(task.name)] = cores
-    try:
+            cores = KERNEL_WORKERS.read_text()
+            KERNEL_WORKERS.write_text(without_contender(cores))
+            held.callback(KERNEL_WORKERS.write_text, cores)
+        for task in pathlib.Path("/proc").glob("[0-9]*/task/[0-9]*"):
+            move(int(task.name), held)
         yield
-    finally:
-        for task, cores in moved.items():
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(task, cores)
+
+
+def move(task, held):
+    """Keeps a task off the contender's core until `held` ends."""
+    # Some have ended meanwhile, some are bound to their core, some belong to others.
+    with contextlib.suppress(OSError):
+        cores = os.sched_getaffinity(task)
+        if elsewhere := cores - {CONTENDER_CORE}:
+            os.sched_setaffinity(task, elsewhere)
+            held.callback(move_back, task, cores)
+
+
+def move_back(task, cores):
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(task, cores)
+
+
+def without_contender(cores):
+    """The kernel's words for cores: hexadecimal digits in groups of 32 bits, the first cores in the last group."""
+    before, comma, last = cores.strip().rpartition(",")
+    return f"{before}{comma}{int(last, 16) & ~(1 << CONTENDER_CORE):x}"
 
 
 class Bench:
@@ -179,25 +199,18 @@ class Bench:
                 return url
         sys.exit(f"database {name} can't be reached")
 
-    def database_processes(self):
-        """The server and its children, if they run on this machine and are ours to move."""
-        query = ["psql", self.database, "-qAtc", "select pg_backend_pid()"]
-        with subprocess.Popen([*query, "-c", "select pg_sleep(1)"], stdout=subprocess.PIPE, text=True) as asking:
-            backend = int(asking.stdout.readline())
-            server = parent(backend)
-            everybody = [int(entry.name) for entry in pathlib.Path("/proc").iterdir() if entry.name.isdigit()]
-            return [server, *(pid for pid in everybody if parent(pid) == server)]
+    def make_database_urgent(self):
+        """Those who write for the contenders, as urgent as the callers, where that is allowed and if they run on this machine. Whoever wakes
+        a caller while one of them runs would interrupt its core, which costs the one who does it microseconds on a virtual machine,
+        and the ledger would seem dear. The server's own errands, such as writing to its disk, can wait."""
+        query = "select pid from pg_stat_activity where datname = current_database()"
+        for pid in map(int, self.psql(query).split()):
+            with contextlib.suppress(OSError):
+                if "postgres" in pathlib.Path(f"/proc/{pid}/cmdline").read_text():
+                    os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(CALLER_PRIORITY))
 
-    @contextlib.contextmanager
-    def database_urgent(self):
-        """The database as urgent as the callers, where that is allowed. Whoever wakes a caller while it runs would interrupt its core, which
-        costs the one who does it microseconds on a virtual machine, and the ledger would seem dear."""
-        everybody = [pid for pid in self.database_processes() if schedule(pid, os.SCHED_FIFO, CALLER_PRIORITY)]
-        try:
-            yield
-        finally:
-            for pid in {*everybody, *self.database_processes()}:
-                schedule(pid, os.SCHED_OTHER, 0)
+    def psql(self, query):
+        return subprocess.run(["psql", self.database, "-qAtc", query], check=True, capture_output=True, text=True).stdout
 
     def drop_database(self):
         name = self.database.rsplit("/", 1)[1].split("?")[0]
@@ -213,8 +226,7 @@ class Bench:
         return re.search(r"tdm_\w+", self.tandem("keys", "create", *arguments))[0]
 
     def ledger_records(self):
-        query = ["psql", self.database, "-qAtc", "select count(*) from usage_records"]
-        return int(subprocess.run(query, check=True, capture_output=True, text=True).stdout)
+        return int(self.psql("select count(*) from usage_records"))
 
     def settle(self):
         """Waits until nothing more is written."""
@@ -332,20 +344,6 @@ def sockets(server):
     ]
 
 
-def schedule(pid, policy, priority):
-    """Whether that is allowed."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.sched_setscheduler(pid, policy, os.sched_param(priority))
-        return True
-    return False
-
-
-def parent(pid):
-    with contextlib.suppress(FileNotFoundError):
-        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    return None
-
-
 def listens(port):
     with socket.socket() as caller:
         return caller.connect_ex(("127.0.0.1", port)) == 0
@@ -392,11 +390,11 @@ CONTENDERS = ["nginx_proxy", "ungoverned", "governed"]
 def whole_answers(bench, turns):
     """Requests a second and CPU of each request, and how those of each turn compare. One has the core while the others wait."""
     with contextlib.ExitStack() as held:
-        held.enter_context(bench.database_urgent())
         upstream = held.enter_context(bench.model_server())
         contenders = {name: held.enter_context(bench.contender(name, upstream)) for name in CONTENDERS}
         for _, url in contenders.values():
             bench.wrk(url, 1)
+        bench.make_database_urgent()
         bench.settle()
         return [{name: turn(bench, name, *contenders[name]) for name in CONTENDERS} for _ in range(turns)]
 
@@ -413,30 +411,27 @@ def turn(bench, name, pid, url):
 
 def half_load(bench, rate, turns):
     """Latency that each contender adds for the same callers at half of what the governed one can do, in turns."""
-    pace = ["paced", "--callers", CONNECTIONS, "--rate", rate, "--seconds", TURN_SECONDS, "--url"]
+    pace = ["paced", "--callers", CONNECTIONS, "--rate", rate, "--seconds", HALF_LOAD_SECONDS, "--url"]
     with contextlib.ExitStack() as held:
-        held.enter_context(bench.database_urgent())
         upstream = held.enter_context(bench.model_server())
         urls = {name: held.enter_context(bench.contender(name, upstream))[1] for name in CONTENDERS}
         for url in urls.values():
             bench.wrk(url, 1)
+        bench.make_database_urgent()
 
         def turn():
+            # What the turn before has left to be written is no part of a half load.
+            bench.settle()
             direct = bench.load(*pace, f"http://127.0.0.1:{upstream}{CHAT}")["latency"]
-            legs = {}
-            for name, url in urls.items():
-                # What others have left to be written is no part of a half load.
-                bench.settle()
-                through = bench.load(*pace, url + CHAT)["latency"]
-                legs[name] = {at: took - direct[at] for at, took in through.items()}
-            return legs
+            through = {name: bench.load(*pace, url + CHAT)["latency"] for name, url in urls.items()}
+            return {name: {at: took - direct[at] for at, took in leg.items()} for name, leg in through.items()}
 
         return medians([turn() for _ in range(turns)])
 
 
 def streams(bench, turns):
     """CPU of each token, and what is added to the time to the first, in turns."""
-    arguments = ["streams", "--count", STREAMS, "--tokens", TOKENS, "--rounds", 4, "--spread-ms", GAP_MS * TOKENS, "--url"]
+    arguments = ["streams", "--count", STREAMS, "--tokens", TOKENS, "--rounds", STREAM_ROUNDS, "--spread-ms", GAP_MS * TOKENS, "--url"]
     with contextlib.ExitStack() as held:
         upstream = held.enter_context(bench.streaming_server(TOKENS, GAP_MS))
         contenders = {name: held.enter_context(bench.contender(name, upstream)) for name in CONTENDERS}
@@ -538,15 +533,16 @@ def run(bench, rounds, idle):
         print(f"  {unit}: ungoverned {share:.2f} of nginx's, governed {governed:.2f} of ungoverned's")
 
     rate = whole["governed"]["per_second"] / 2
+    turns = rounds * HALF_LOAD_TURNS
     report(
-        f"added latency at {rate:,.0f} requests/s, half of the governed one's",
-        half_load(bench, rate, len(turns)),
+        f"added latency at {rate:,.0f} requests/s, half of the governed one's, {turns} turns of {HALF_LOAD_SECONDS} s each",
+        half_load(bench, rate, turns),
         [("p50", "p50 us", 0), ("p99_in_window", "p99 of 50 ms us", 0), ("p99", "p99 us", 0)],
     )
 
-    streamed = streams(bench, rounds * TURNS // 2)
+    streamed = streams(bench, rounds * STREAM_TURNS)
     report(
-        f"{STREAMS} streams of {TOKENS} tokens, one each {GAP_MS} ms",
+        f"{STREAMS} streams of {TOKENS} tokens, one each {GAP_MS} ms, {len(streamed)} turns",
         medians(streamed),
         [("us", "CPU us/token", 2), ("per_second", "tokens/s", 0), ("p50", "added TTFT p50 us", 0), ("p99", "p99 us", 0)],
     )
