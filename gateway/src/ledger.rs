@@ -32,11 +32,11 @@ use tokio_util::sync::CancellationToken;
 /// One transaction writes at most so many: more would be a burst of work for the database, which keeps others waiting.
 const MOST_IN_ONE: usize = 256;
 /// So many are worth a transaction: records that wait longer leave the caches.
-const ENOUGH: usize = 50;
+const ENOUGH: usize = 25;
 /// Transactions side by side.
 const WRITERS: usize = 4;
 /// How often is looked whether so many wait already.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(2);
 /// A try that takes longer gets no answer any more: the connection is one of a host that is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause between two tries to write, at most.
