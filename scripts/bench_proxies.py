@@ -28,16 +28,16 @@ import urllib.request
 from ports import free_port
 
 CONTENDER_CORE, OTHER_CORE = 1, 0
+# Where those of the kernel's workers run that are bound to no core.
+KERNEL_WORKERS = pathlib.Path("/sys/devices/virtual/workqueue/cpumask")
 # A real-time priority: nothing keeps the callers on their core waiting, unless it has the same.
 CALLER_PRIORITY = 2
-# A neighbour of this machine halves a core's pace for some tenths of a second now and then. Contenders that take turns at the core meet the
-# same hours, and of many short turns most are spared: a 99th percentile would be about nothing else if most had met one.
+# A core of a shared machine runs at half its pace for some tenths of a second now and then. Contenders that take turns at the core meet the
+# same hours, and the shorter the turns, the fewer of them meet such a time: a 99th percentile tells of little else in those that do.
 TURNS, TURN_SECONDS = 12, 1
 HALF_LOAD_TURNS, HALF_LOAD_SECONDS = 24, 0.5
 STREAM_TURNS, STREAM_ROUNDS = 6, 2
 CONNECTIONS = 64
-# Where those of the kernel's workers run that are bound to no core.
-KERNEL_WORKERS = pathlib.Path("/sys/devices/virtual/workqueue/cpumask")
 STREAMS, TOKENS, GAP_MS = 200, 100, 5
 IDLE_STREAMS = 10_000
 # nginx closes connections when a sixteenth of its descriptors is left; a stream takes two.

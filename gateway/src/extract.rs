@@ -86,16 +86,16 @@ impl<T: DeserializeOwned> FromRequestParts<App> for ApiQuery<T> {
     }
 }
 
-impl FromRequest<App> for ApiForm {
+impl<S: Send + Sync> FromRequest<S> for ApiForm {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let given = content_type(request.headers());
         let essence = given.get(..FORM.len()).unwrap_or_default();
         if !essence.eq_ignore_ascii_case(FORM) {
             return Err(unsupported(given, FORM).into());
         }
-        let form = Multipart::from_request(request.map(with_an_end_of_its_own), app).await.map_err(|rejection| {
+        let form = Multipart::from_request(request.map(with_an_end_of_its_own), state).await.map_err(|rejection| {
             Error::invalid("The multipart form can't be read: its content type names no boundary.")
                 .with_source(rejection)
         })?;
@@ -232,9 +232,9 @@ mod tests {
         const FORM: &str = "--b\r\nContent-Disposition: form-data; name=\"data\"\r\n\r\na\r\n--b--\r\n";
         let late = stream::once(yield_now()).map(|()| Ok::<_, std::io::Error>(Bytes::from_static(FORM.as_bytes())));
         let request = Request::builder().header(CONTENT_TYPE, "multipart/form-data; boundary=b");
-        let request = request.body(with_an_end_of_its_own(Body::from_stream(late))).unwrap();
+        let request = request.body(Body::from_stream(late)).unwrap();
 
-        let mut form = Multipart::from_request(request, &()).await.unwrap();
+        let Ok(ApiForm(mut form)) = ApiForm::from_request(request, &()).await else { panic!("it is a form") };
 
         let field = form.next_field().await.unwrap().unwrap();
         assert_eq!(field.text().await.unwrap(), "a");
